@@ -1,0 +1,55 @@
+"""What Prometheus sees. Default registry, so that these join an engine's own ``/metrics``.
+
+Label sets are closed: outcomes, labels, triggers of the pool. Never an id, a key or a text.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter(
+    "midcourse_requests_total",
+    "Requests by route and outcome: ok, client_error, auth_error, engine_error, cancelled.",
+    ["route", "outcome"],
+)
+GENERATIONS = Counter(
+    "midcourse_generations_total", "Guarded generations by mode and outcome of the trace.", ["mode", "outcome"]
+)
+STREAMS = Gauge("midcourse_generations_running", "Guarded generations in flight.", multiprocess_mode="livesum")
+INTERVENTIONS = Counter(
+    "midcourse_interventions_total",
+    "Interventions by rung of the ladder, cause, trigger and attempt; shadow is what would have happened.",
+    ["phase", "rung", "cause", "trigger", "attempt", "mode"],
+)
+STEPS = Counter("midcourse_steps_total", "Judged steps by phase and label.", ["phase", "label"])
+JUDGE_SECONDS = Histogram(
+    "midcourse_judge_seconds", "From asking for a verdict until it came, queueing included.", buckets=_FAST
+)
+JUDGE_BATCH = Histogram(
+    "midcourse_judge_batch_size", "Steps in one call of the judge.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+JUDGE_FAILURES = Counter(
+    "midcourse_judge_failures_total",
+    "Steps without a verdict by cause (error, deadline, overflow) and the policy that was applied (open, closed).",
+    ["cause", "policy"],
+)
+HOLD_SECONDS = Histogram(
+    "midcourse_hold_seconds", "From the arrival of a step's last token until the step was released.", buckets=_FAST
+)
+RESUME_SECONDS = Histogram(
+    "midcourse_resume_seconds", "From a rewind until the first newly sampled token arrived.", buckets=_FAST
+)
+TOKENS = Counter(
+    "midcourse_tokens_total",
+    "Tokens by kind: prompt, completion, reasoning, injected, withheld, discarded. Completion includes injected.",
+    ["kind"],
+)
+TRACE_QUEUE = Gauge("midcourse_trace_queue_length", "Traces waiting for the writer.", multiprocess_mode="livesum")
+TRACES = Counter("midcourse_traces_total", "Traces by fate: stored, spooled, replayed, dropped.", ["fate"])
+RELOADS = Counter("midcourse_policy_reloads_total", "Policy reloads by result: ok, error.", ["result"])
+BUILD = Gauge(
+    "midcourse_build_info",
+    "Constant 1; the labels say what runs.",
+    ["version", "model", "dialect", "judge", "policy"],
+    multiprocess_mode="max",
+)
