@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from midcourse.guard.trigger import pool_of
+
 Mode = Literal["off", "shadow", "enforce"]
 Streaming = Literal["optimistic", "held"]
 OnJudgeError = Literal["open", "closed"]
@@ -93,8 +95,10 @@ class Policy:
             _choice(f"{name}.on_judge_error", phase.on_judge_error, get_args(OnJudgeError))
         if not isinstance(self.refusal, str) or not self.refusal.strip():
             raise PolicyError("refusal", "is empty; write the sentence the client shall read")
-        if not all(isinstance(text, str) and text.strip() for text in self.triggers):
-            raise PolicyError("triggers", "expected a list of sentences")
+        try:
+            pool_of(self.triggers)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise PolicyError("triggers", f"expected a list of sentences; {error}") from error
         _whole("max_step_chars", self.max_step_chars, 64, 4_000)
         _whole("max_held_chars", self.max_held_chars, 2 * self.max_step_chars, 1_000_000)
         _whole("context_chars", self.context_chars, 0, 100_000)
@@ -123,6 +127,8 @@ def policy_from(mapping: Mapping[str, Any], base: Policy | None = None) -> Polic
             raise PolicyError(str(key), f"unknown key; known are {', '.join(sorted(known))}")
         if key in ("reasoning", "response"):
             value = _phase_from(key, value, getattr(base, key))
+        elif key == "mode" and value is False:
+            value = "off"  # YAML 1.1 reads a bare off as false
         elif key == "triggers":
             if not isinstance(value, list | tuple):
                 raise PolicyError(key, "expected a list of sentences")
