@@ -93,8 +93,7 @@ class Policy:
                 raise PolicyError(f"{name}.threshold", "0 would flag every step; use a value above 0")
             _whole(f"{name}.max_interventions", phase.max_interventions, 0, 12)
             _choice(f"{name}.on_judge_error", phase.on_judge_error, get_args(OnJudgeError))
-        if not isinstance(self.refusal, str) or not self.refusal.strip():
-            raise PolicyError("refusal", "is empty; write the sentence the client shall read")
+        _sentence("refusal", self.refusal)
         try:
             pool_of(self.triggers)
         except (ValueError, TypeError, AttributeError) as error:
@@ -185,6 +184,11 @@ def _not_weaker(key: str, new: str, old: str, weak_to_strong: tuple[str, ...]) -
 def _choice(key: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise PolicyError(key, f"is {value!r}; choose one of {', '.join(allowed)}")
+
+
+def _sentence(key: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise PolicyError(key, f"is {value!r}; write the sentence that the client shall read")
 
 
 def _number(key: str, value: object, low: float, high: float) -> None:

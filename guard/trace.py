@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 StepOutcome = Literal["released", "withheld", "leaked", "discarded", "unjudged"]
 """``leaked``: flagged, but already sent (optimistic or shadow mode). ``unjudged``: the judge failed, policy is open."""
+JudgeFailure = Literal["error", "deadline", "overflow"]
 Cause = Literal["cue", "harmful", "loop", "judge_failed"]
 Rung = Literal["trigger", "refuse", "end"]
 Outcome = Literal["untouched", "intervened", "refused", "ended", "shadow", "cancelled", "failed"]
@@ -35,13 +36,14 @@ class TracePiece:
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """One judged step. ``scores`` is empty where no verdict came."""
+    """One judged step. ``scores`` is empty where no verdict came; ``failure`` says why, unless it closed a loop."""
 
     index: int
     phase: Phase
     text: str
     outcome: StepOutcome
     scores: Mapping[str, float] = field(default_factory=dict)
+    failure: JudgeFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)

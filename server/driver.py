@@ -3,13 +3,23 @@
 Knows asyncio and the clock. Refuses to know any rule: what a cue is, what is held and what follows is ``guard.session``.
 """
 
-from dataclasses import dataclass, field
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
-from midcourse.guard.delta import FinishReason, Piece
+from midcourse.guard.action import Action, End, Intervened, Judge, Release, Rewind
+from midcourse.guard.delta import Delta, FinishReason, Piece
 from midcourse.guard.phase import Phase
 from midcourse.guard.policy import Policy
-from midcourse.guard.trace import Intervention, Origin, Trace
-from midcourse.server.engine import Sampling
+from midcourse.guard.session import Session
+from midcourse.guard.trace import Intervention, JudgeFailure, Origin, Trace
+from midcourse.guard.verdict import Query, Verdict
+from midcourse.server.engine import Engine, Sampling
+from midcourse.server.errors import MidcourseError
+from midcourse.server.judging import JudgeFailed, JudgeRunner
+from midcourse.server.metrics import HOLD_SECONDS, RESUME_SECONDS, STREAMS, observe
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +61,152 @@ class Finished:
 
 
 Event = Piece | Notice | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the judge said about a step, or that it did not."""
+
+    query: Query
+    verdict: Verdict | JudgeFailure
+
+
+_Arrival = tuple[Delta, ...] | _Answer | BaseException
+
+
+class Driver:
+    """Guards generations of one engine with one judge."""
+
+    def __init__(self, engine: Engine, judges: JudgeRunner) -> None:
+        self.engine = engine
+        self.judges = judges
+
+    async def run(self, job: Job) -> AsyncGenerator[Event, None]:
+        """Run one choice to its end; the last event is ``Finished``. Closing the generator cancels everything.
+
+        Raises:
+            CallerError: the engine cannot take this prompt.
+            EngineError: the engine failed; what was held is thrown away.
+        """
+        ride = _Ride(self.engine, self.judges, job)
+        STREAMS.inc()
+        try:
+            async with aclosing(ride.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            STREAMS.dec()
+            observe(ride.trace(), job.policy)
+
+
+class _Ride:
+    """One generation under way: a reader, the questions that are out, and the session between them."""
+
+    def __init__(self, engine: Engine, judges: JudgeRunner, job: Job) -> None:
+        self._job = job
+        self._judges = judges
+        self._generation = engine.start(job.prompt_ids, job.sampling)
+        self._session = Session(
+            job.policy, engine.dialect, prompt=job.prompt, starts=job.starts, seed=job.origin.choice
+        )
+        self._arrivals: asyncio.Queue[_Arrival] = (
+            asyncio.Queue()
+        )  # bounded by max_tokens, and the session ignores late ones
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._asked: dict[int, float] = {}
+        self._rewound: float | None = None
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        failed = False
+        self._read()
+        try:
+            while True:
+                actions = self._tell(await self._arrivals.get())
+                for action in actions:
+                    match action:
+                        case Release(piece):
+                            yield piece
+                        case Intervened(record):
+                            yield Notice(record)
+                        case Judge(query):
+                            self._ask(query)
+                        case Rewind():
+                            await self._rewind(action)
+                        case End(finish_reason):
+                            yield Finished(finish_reason, self.trace())
+                            return
+        except Exception:
+            failed = True
+            raise
+        finally:
+            self._session.close(failed=failed)
+            await self._stop()
+
+    def trace(self) -> Trace:
+        """The record so far, with what only the shell knows filled in."""
+        trace = self._session.trace(self._job.id)
+        usage = replace(trace.usage, prompt=len(self._job.prompt_ids))
+        return replace(trace, usage=usage, origin=self._job.origin)
+
+    def _tell(self, arrival: _Arrival) -> Sequence[Action]:
+        """What the session makes of an arrival."""
+        if isinstance(arrival, BaseException):
+            raise arrival
+        if isinstance(arrival, _Answer):
+            index = arrival.query.index
+            HOLD_SECONDS.observe(time.perf_counter() - self._asked.pop(index))
+            if isinstance(arrival.verdict, Verdict):
+                return self._session.judged(index, arrival.verdict)
+            return self._session.judge_failed(index, arrival.verdict)
+        if self._rewound is not None and any(d.generation == self._session.generation for d in arrival):
+            RESUME_SECONDS.observe(time.perf_counter() - self._rewound)
+            self._rewound = None
+        return [action for delta in arrival for action in self._session.receive(delta)]
+
+    async def _rewind(self, rewind: Rewind) -> None:
+        self._rewound = time.perf_counter()
+        await _cancel(self._reader)
+        forced = await self._generation.resume(rewind.kept, rewind.forced, rewind.generation)
+        self._arrivals.put_nowait((forced,))
+        if forced.finish_reason is None:
+            self._read()
+
+    def _read(self) -> None:
+        self._reader = asyncio.create_task(self._read_on())
+
+    async def _read_on(self) -> None:
+        try:
+            while True:
+                deltas = tuple(await self._generation.read())
+                self._arrivals.put_nowait(deltas)
+                if deltas[-1].finish_reason is not None:
+                    return
+        except MidcourseError as error:
+            self._arrivals.put_nowait(error)
+
+    def _ask(self, query: Query) -> None:
+        self._asked[query.index] = time.perf_counter()
+        task = asyncio.create_task(self._answer(query))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, query: Query) -> None:
+        try:
+            verdict: Verdict | JudgeFailure = await self._judges.verdict(query, self._job.policy.judge_deadline_seconds)
+        except JudgeFailed as error:
+            verdict = error.failure
+        self._arrivals.put_nowait(_Answer(query, verdict))
+
+    async def _stop(self) -> None:
+        """Cancel whatever runs; the engine is told first, because it is the one that burns."""
+        await self._generation.close()
+        await _cancel(self._reader)
+        for task in list(self._tasks):
+            await _cancel(task)
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])

@@ -3,7 +3,13 @@
 Label sets are closed: outcomes, labels, triggers of the pool. Never an id, a key or a text.
 """
 
+from dataclasses import asdict
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from midcourse.guard.policy import Policy
+from midcourse.guard.trace import Trace
+from midcourse.guard.verdict import LABELS
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -53,3 +59,19 @@ BUILD = Gauge(
     ["version", "model", "dialect", "judge", "policy"],
     multiprocess_mode="max",
 )
+
+
+def observe(trace: Trace, policy: Policy) -> None:
+    """Count a generation that is over, from its record: one place, so that metrics and traces cannot disagree."""
+    GENERATIONS.labels(trace.mode, trace.outcome).inc()
+    for kind, count in asdict(trace.usage).items():
+        TOKENS.labels(kind).inc(count)
+    for step in trace.steps:
+        if step.scores:
+            STEPS.labels(step.phase, max(LABELS, key=lambda name: step.scores[name])).inc()
+        if step.failure:
+            phase = policy.reasoning if step.phase == "reasoning" else policy.response
+            JUDGE_FAILURES.labels(step.failure, phase.on_judge_error).inc()
+    for record in trace.interventions:
+        labels = (record.phase, record.rung, record.cause, record.trigger_id or "none", str(record.attempt))
+        INTERVENTIONS.labels(*labels, trace.mode).inc()
