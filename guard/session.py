@@ -96,8 +96,8 @@ class Session:
         questions = [self._ask(span) for span in self._parser.steps(self._finish is not None) if self._judging]
         actions: list[Action] = []
         self._advance(actions)
-        waiting = {step.index for step in self._pending if not step.decided}
-        return (*actions, *(Judge(query) for query in questions if query.index in waiting))
+        open_questions = {step.index for step in self._pending if not step.decided}
+        return (*actions, *(Judge(query) for query in questions if query.index in open_questions))
 
     def judged(self, index: int, verdict: Verdict) -> Actions:
         """The judge answered. Answers about steps that are gone are ignored."""

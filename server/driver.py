@@ -159,7 +159,9 @@ class _Ride:
             if isinstance(arrival.verdict, Verdict):
                 return self._session.judged(index, arrival.verdict)
             return self._session.judge_failed(index, arrival.verdict)
-        if self._rewound is not None and any(d.generation == self._session.generation for d in arrival):
+        if self._rewound is not None and any(
+            d.generation == self._session.generation and not d.forced for d in arrival
+        ):
             RESUME_SECONDS.observe(time.perf_counter() - self._rewound)
             self._rewound = None
         return [action for delta in arrival for action in self._session.receive(delta)]
