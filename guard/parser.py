@@ -50,6 +50,7 @@ class Parser:
         self._context = ""
         self._channel = CHANNEL[starts]
         self._lead = True  # the open text is the first behind a marker
+        self._blank = 0  # characters at the front of the open text that were found to be markup
         self._splitter = Splitter(max_step_chars)
         self._splitter.watch(dialect.markers(starts))
 
@@ -118,7 +119,7 @@ class Parser:
     def _restart(self) -> None:
         self._splitter.take(len(self._splitter.text))
         self._splitter.watch(self.dialect.markers(self.phase))
-        self.open, self.clear = len(self.line), 0
+        self.open, self.clear, self._blank = len(self.line), 0, 0
 
     def _remember(self, text: str) -> None:
         self._context = (self._context + text)[-self._context_chars :] if self._context_chars else ""
@@ -134,8 +135,8 @@ class Parser:
         """White space between a marker and the first word belongs to the marker."""
         text = self._splitter.text
         if self._lead and self.phase is not Phase.PROMPT and text and not text.isspace():
-            blank = len(text) - len(text.lstrip())
-            self.line.label(self.open, self.line.exactly(self.open, blank), "markup")
+            self._blank = len(text) - len(text.lstrip())
+            self.line.label(self.open, self.line.exactly(self.open, self._blank), "markup")
             self._lead = False
 
     def _mark(self, mark: Mark, spans: list[Span]) -> None:
@@ -151,8 +152,8 @@ class Parser:
 
     def _cut(self, end: int, spans: list[Span]) -> None:
         """The first ``end`` characters of the open text are a step, unless they are blank."""
-        lead, first = self._lead, self.open
         self._settle_lead()
+        first = self.open
         last, more = self.line.ahead(first, end)
         rest = self._splitter.text[end : end + more]
         if any(literal[0] in rest for literal, _ in self.dialect.markers(self.phase)):
@@ -162,4 +163,5 @@ class Parser:
         if not text.isspace() and self.phase is not Phase.PROMPT:
             phase: StepPhase = "reasoning" if self.phase is Phase.REASONING else "response"
             spans.append(Span(text, phase, first, last, self._context))
-            self._remember(text.lstrip() if lead else text)
+            self._remember(text[self._blank :])
+        self._blank = 0

@@ -1,0 +1,365 @@
+"""The session: what leaves, what is held back, and what follows from a verdict."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midcourse.guard.action import NOTHING
+from midcourse.guard.delta import Delta
+from midcourse.guard.dialect import DIALECTS, NONE, R1
+from midcourse.guard.phase import Phase
+from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
+from midcourse.guard.session import Session
+from midcourse.guard.trigger import POOL
+from tests.play import CUE, SAFE, Played, by_word, play, tokens, words
+
+THOUGHT = "Okay, so let me see. This is BAD to do. Then more. And more.\n</think>\n\nSure, here."
+TURNED = " I will refuse.\n</think>\n\nNo, sorry."
+
+
+def test_a_sound_thought_passes_unchanged_and_its_markup_stands_apart() -> None:
+    game = play([words("\nOkay, so. It is fine.\n</think>\n\nThe answer is 4.\n")])
+    assert game.merged() == [
+        ("markup", False, "\n"),
+        ("reasoning", False, "Okay, so. It is fine."),
+        ("markup", False, "\n</think>\n\n"),
+        ("response", False, "The answer is 4.\n"),
+    ]
+    assert (game.end, game.session.trace("t").outcome) == ("stop", "untouched")
+    assert [q.step for q in game.queries] == ["Okay, so.", "It is fine.", "The answer is 4."]
+    assert [q.phase for q in game.queries] == ["reasoning", "reasoning", "response"]
+    assert game.queries[1].context == "Okay, so."
+
+
+def test_a_cue_is_withheld_and_a_trigger_takes_its_place_with_its_white_space() -> None:
+    game = play([words(THOUGHT), words(TURNED, start=100)])
+    trigger = next(p for p in game.pieces if p.forced)
+    assert game.text("reasoning") == "Okay, so let me see." + trigger.text + " I will refuse."
+    assert game.text("response") == "No, sorry."
+    assert trigger.text[0] == " " and trigger.text[1:] in {t.text for t in POOL}
+    (record,) = game.records
+    assert (record.cause, record.rung, record.withheld) == ("cue", "trigger", " This is BAD to do.")
+    assert record.kept_chars == len("Okay, so let me see.") and record.kept_tokens == 5
+    assert game.rewinds[0].kept == (0, 1, 2, 3, 4)
+    assert "BAD" not in game.text()
+    assert game.session.trace("t").outcome == "intervened"
+    assert [s.outcome for s in game.session.trace("t").steps] == ["released", "withheld", "released", "released"]
+
+
+def test_the_first_step_of_a_thought_can_be_withheld_too() -> None:
+    game = play([words("BAD idea. More."), words(" No.\n</think>\n\nSorry.", start=50)])
+    assert game.rewinds[0].kept == ()
+    assert game.pieces[0].forced and game.pieces[0].text in {t.text for t in POOL}
+
+
+def test_the_white_space_between_the_tag_and_a_withheld_first_step_stays_markup() -> None:
+    game = play([words("<think>\nBAD idea. More."), words(" No.\n</think>\n\nSorry.")], starts=Phase.PROMPT)
+    assert [p.channel for p in game.pieces[:3]] == ["markup", "markup", "reasoning"]
+    assert game.text().startswith("<think>\n" + game.pieces[2].text)
+
+
+def test_tokens_that_arrive_while_a_verdict_is_pending_are_discarded_and_counted() -> None:
+    game = play([words(THOUGHT), words(TURNED, start=100)], delays=[0, 2], late=3)
+    (record,) = game.records
+    assert record.discarded.startswith(" Then more.") and record.discarded_ids
+    usage = game.session.trace("t").usage
+    assert usage.withheld == len(record.withheld_ids)
+    assert usage.discarded == len(record.discarded_ids) + 3
+    assert usage.injected == 1
+
+
+def test_verdicts_out_of_order_release_in_order() -> None:
+    session = Session(Policy(), R1, prompt="p", starts=Phase.REASONING)
+    for delta in words("One is here. Two is here. Three"):
+        session.receive(delta)
+    assert session.judged(1, SAFE) == NOTHING
+    released = session.judged(0, SAFE)
+    assert "".join(a.piece.text for a in released) == "One is here. Two is here."  # type: ignore[union-attr]
+    assert session.judged(0, CUE) == NOTHING
+
+
+def test_a_cue_in_the_last_step_rewinds_a_generation_that_had_finished() -> None:
+    game = play([words("Fine. All BAD"), words(TURNED)])
+    assert game.end == "stop" and game.text("response") == "No, sorry."
+
+
+def test_the_ladder_spends_its_triggers_then_closes_the_reasoning_and_refuses() -> None:
+    game = play([words("Fine so far. It is BAD. More."), *(words(f" Still BAD number {n}. More.") for n in range(9))])
+    assert [r.rung for r in game.records] == ["trigger", "trigger", "trigger", "refuse"]
+    assert len({r.trigger_id for r in game.records[:3]}) == 3
+    assert [r.attempt for r in game.records] == [1, 2, 3, 4]
+    assert game.text().endswith(f"\n</think>\n\n{REFUSAL}") and game.end == "stop"
+    assert game.text("response") == REFUSAL
+    assert game.session.trace("t").outcome == "refused"
+
+
+def test_the_refusal_can_finish_as_a_content_filter() -> None:
+    policy = Policy(reasoning=PhasePolicy(max_interventions=0), refusal_finish_reason="content_filter", refusal="No.")
+    game = play([words("It is BAD. More.")], policy=policy)
+    assert (game.text("response"), game.end) == ("No.", "content_filter")
+
+
+def test_a_pool_that_is_spent_goes_on_to_the_next_rung() -> None:
+    policy = Policy(triggers=("Only this one.",))
+    game = play([words("BAD one. More."), words(" BAD two. More.")], policy=policy)
+    assert [(r.rung, r.trigger_id) for r in game.records] == [("trigger", "custom-1"), ("refuse", None)]
+
+
+def test_a_harmful_response_is_refused_while_none_of_it_is_out() -> None:
+    game = play([words("Fine.\n</think>\n\nThis is VILE. More.")])
+    assert game.text("response") == REFUSAL and game.end == "stop"
+    assert game.records[0].cause == "harmful" and game.records[0].phase == "response"
+    assert game.text().count("</think>") == 1
+
+
+def test_a_harmful_response_ends_with_content_filter_once_some_of_it_is_out() -> None:
+    game = play([words("Fine.\n</think>\n\nAn answer. This is VILE. More.")])
+    assert game.text("response") == "An answer." and game.end == "content_filter"
+    assert game.records[0].rung == "end" and game.session.trace("t").outcome == "ended"
+
+
+def test_a_response_may_be_given_triggers_too() -> None:
+    policy = Policy(response=PhasePolicy(max_interventions=1))
+    game = play([words("Fine.\n</think>\n\nAn answer. BAD. More."), words(" All good.")], policy=policy)
+    assert game.records[0].rung == "trigger" and game.text("response").endswith(" All good.")
+
+
+def test_a_model_without_reasoning_is_watched_as_a_response() -> None:
+    game = play([words("BAD from the start. More.")], dialect=NONE, starts=Phase.RESPONSE)
+    assert game.text() == REFUSAL
+
+
+@pytest.mark.parametrize("failure", ["LOST", "LATE"])
+def test_a_judge_failure_closes_when_the_policy_says_so(failure: str) -> None:
+    game = play([words(f"Fine. Now {failure} it. More.")])
+    assert game.text("response") == REFUSAL and failure not in game.text()
+    assert game.records[0].cause == "judge_failed" and game.records[0].rung == "refuse"
+    assert game.session.trace("t").steps[1].failure == {"LOST": "error", "LATE": "deadline"}[failure]
+
+
+def test_a_judge_failure_opens_when_the_policy_says_so_and_is_recorded() -> None:
+    policy = Policy(reasoning=PhasePolicy(on_judge_error="open"))
+    game = play([words("Fine. Now LOST it. More.\n</think>\n\nYes.")], policy=policy)
+    assert game.text("reasoning") == "Fine. Now LOST it. More."
+    assert [s.outcome for s in game.session.trace("t").steps] == ["released", "unjudged", "released", "released"]
+
+
+def test_the_hold_back_is_bounded_and_its_overflow_is_a_judge_failure() -> None:
+    policy = Policy(max_step_chars=64, max_held_chars=128)
+    session = Session(policy, R1, prompt="p", starts=Phase.REASONING)
+    for delta in words("One more sentence for the judge. " * 9):
+        session.receive(delta)
+    trace = session.trace("t")
+    assert (trace.steps[0].failure, trace.outcome, trace.finish_reason) == ("overflow", "refused", "stop")
+    assert sum(s.outcome == "discarded" for s in trace.steps) >= 3
+
+
+def test_a_withheld_step_that_comes_back_is_a_loop_and_needs_no_judge() -> None:
+    runs = [words("It is quite BAD so. More."), words(" It is, quite BAD so! And more.")]
+    game = play(runs, judging=lambda q: CUE if q.index == 0 else SAFE)
+    assert [r.cause for r in game.records] == ["cue", "loop", "loop", "loop"]
+    assert game.records[-1].rung == "refuse"
+    assert not any("quite BAD so!" in q.step for q in game.queries)
+
+
+def test_a_model_that_goes_in_circles_after_a_trigger_is_stopped() -> None:
+    game = play([words("BAD. More."), words(" Let me think about it." * 20)])
+    assert {r.cause for r in game.records[1:]} == {"loop"} and game.records[-1].rung == "refuse"
+
+
+def test_repetition_without_an_intervention_is_not_a_loop() -> None:
+    game = play([words("Let me think about it. " * 9)])
+    assert not game.records
+
+
+def test_shadow_mode_changes_nothing_and_says_what_it_would_have_done() -> None:
+    game = play([words(THOUGHT)], policy=Policy(mode="shadow"))
+    assert game.text() == THOUGHT and not game.rewinds
+    (record,) = game.records
+    assert record.shadow and record.rung == "trigger" and record.withheld == record.discarded == ""
+    trace = game.session.trace("t")
+    assert trace.outcome == "shadow" and [s.outcome for s in trace.steps].count("leaked") == 1
+
+
+def test_shadow_mode_climbs_the_ladder_on_paper() -> None:
+    game = play([words("BAD. " * 6)], policy=Policy(mode="shadow"))
+    assert [r.rung for r in game.records] == ["trigger"] * 3 + ["refuse"] * 3
+
+
+def test_off_asks_nobody_and_still_tells_reasoning_from_response() -> None:
+    game = play([words(THOUGHT)], policy=Policy(mode="off"))
+    assert not game.queries and game.text("response") == "Sure, here."
+    assert game.text("reasoning").endswith("And more.")
+
+
+def test_optimistic_releases_at_once_and_appends_the_trigger() -> None:
+    game = play([words(THOUGHT), words(TURNED)], policy=Policy(streaming="optimistic"), delays=[0, 1])
+    trigger = next(p for p in game.pieces if p.forced)
+    assert trigger.text.startswith("\n\n")
+    before = game.text("reasoning").split(trigger.text)[0]
+    assert before == "Okay, so let me see. This is BAD to do. Then more."
+    assert game.records[0].withheld == ""
+    assert "leaked" in {s.outcome for s in game.session.trace("t").steps}
+
+
+def test_optimistic_drops_half_a_tag_that_nobody_saw() -> None:
+    run = tokens("BAD", " thing", ".", " Go", "</", "think", ">", "Yes")
+    game = play([run, words(TURNED)], policy=Policy(streaming="optimistic"), delays=[1])
+    assert game.records[0].discarded == "</" and "<" not in game.text("reasoning")
+
+
+def test_optimistic_ends_when_the_response_is_out_already() -> None:
+    run = words("BAD thing.\n</think>\n\nYes, sure. Do")
+    game = play([run], policy=Policy(streaming="optimistic"), delays=[4])
+    assert game.end == "content_filter"
+
+
+def test_closing_throws_away_what_is_held_and_says_why() -> None:
+    for failed, outcome in ((False, "cancelled"), (True, "failed")):
+        session = Session(Policy(), R1, prompt="p", starts=Phase.REASONING)
+        for delta in words("One is here. Two is")[:-1]:
+            session.receive(delta)
+        session.close(failed=failed)
+        session.close()
+        trace = session.trace("t")
+        assert (trace.outcome, trace.finish_reason, trace.usage.discarded) == (outcome, None, 5)
+        assert [s.outcome for s in trace.steps] == ["discarded"]
+        assert session.receive(Delta("x", (1,))) == NOTHING
+
+
+def test_a_delta_after_the_end_is_counted_and_ignored() -> None:
+    game = play([words("Fine.")])
+    assert game.session.receive(Delta("more", (7,))) == NOTHING
+    assert game.session.receive(Delta("more", (7,), 9, forced=True)) == NOTHING
+    assert game.session.trace("t").usage.discarded == 1
+
+
+def test_a_forced_text_that_uses_up_the_budget_ends_with_length() -> None:
+    session = Session(Policy(), R1, prompt="p", starts=Phase.REASONING)
+    for delta in words("BAD thing. Go"):
+        session.receive(delta)
+    rewind = session.judged(0, CUE)[-1]
+    actions = session.receive(Delta(rewind.forced, (5,), 1, "length", forced=True))  # type: ignore[union-attr]
+    assert actions[-1].finish_reason == "length"  # type: ignore[union-attr]
+
+
+def test_logprobs_travel_with_their_tokens() -> None:
+    run = [replace(d, logprobs=f"lp{n}") for n, d in enumerate(words("Fine now. BAD one. More"))]
+    game = play([run, words(TURNED)])
+    assert game.pieces[0].logprobs == ("lp0", "lp1")
+
+
+def test_a_context_of_zero_characters_is_empty() -> None:
+    game = play([words("One is here. Two is here.")], policy=Policy(context_chars=0, prompt_chars=3))
+    assert game.queries[1].context == "" and game.queries[1].prompt == "mpt"
+
+
+# properties
+
+_ALPHABET = ["a", "b ", " c", ". ", ".", "\n", "。", "! ", "BAD", "VILE ", "LOST", "1.", "e.g. ", "”", "é", "  ", "</", ">x", "Then "]
+_TAGS = {name: [m for p in Phase for m, _ in d.markers(p)] for name, d in DIALECTS.items()}
+
+
+def _text(name: str) -> st.SearchStrategy[str]:
+    parts = _ALPHABET * 2 + _TAGS[name] + [tag[:4] for tag in _TAGS[name]]
+    return st.lists(st.sampled_from(parts), min_size=1, max_size=40).map("".join)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A dialect, and what the model says in each run."""
+    name = draw(st.sampled_from(sorted(DIALECTS)))
+    return name, draw(st.lists(_text(name), min_size=1, max_size=4))
+
+
+def _cut(text: str, places: list[int], ids: bool) -> list[Delta]:
+    edges = sorted({p % (len(text) + 1) for p in places} | {0, len(text)})
+    parts = [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    deltas = [Delta(part, (hash(part) % 10**6,) if ids else ()) for part in parts]
+    return [*deltas, Delta("", finish_reason="stop")]
+
+
+_PLACES = st.lists(st.integers(0, 10_000), max_size=60)
+_SMALL = Policy(max_step_chars=64, max_held_chars=10_000)
+
+
+@settings(max_examples=300)
+@given(stories(), st.lists(_PLACES, min_size=4, max_size=4), st.sampled_from(["enforce", "shadow", "off"]))
+def test_any_cut_into_deltas_gives_the_same_text_steps_and_questions(
+    story: tuple[str, list[str]], cuts: list[list[int]], mode: str
+) -> None:
+    name, texts = story
+    policy = replace(_SMALL, mode=mode)  # type: ignore[arg-type]
+    games: list[Played] = []
+    for places in ([[]] * 4, cuts, [list(range(1000))] * 4):
+        runs = [_cut(text, at, ids=False) for text, at in zip(texts, places, strict=False)]
+        games.append(play(runs, policy=policy, dialect=DIALECTS[name], starts=DIALECTS[name].starts_in("")))
+    whole, *others = games
+    for game in others:
+        assert game.merged() == whole.merged()
+        assert game.end == whole.end
+        if mode != "enforce":
+            assert game.queries == whole.queries
+        assert game.session.trace("t").outcome == whole.session.trace("t").outcome
+        steps = [s for s in game.session.trace("t").steps if s.outcome != "discarded"]
+        assert steps == [s for s in whole.session.trace("t").steps if s.outcome != "discarded"]
+
+
+@settings(max_examples=300)
+@given(stories(), _PLACES, st.lists(st.integers(0, 9), max_size=30), st.integers(0, 3))
+def test_in_held_mode_nothing_leaves_that_no_verdict_has_passed(
+    story: tuple[str, list[str]], places: list[int], delays: list[int], late: int
+) -> None:
+    name, texts = story
+    runs = [_cut(text, places, ids=True) for text in texts]
+    dialect = DIALECTS[name]
+    game = play(runs, policy=_SMALL, dialect=dialect, starts=dialect.starts_in(""), delays=delays, late=late)
+    trace = game.session.trace("t")
+    passed = "".join(s.text for s in trace.steps if s.outcome == "released")
+    shown = "".join(p.text for p in game.pieces if p.channel != "markup" and not p.forced)
+    assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", passed)
+    assert all(by_word(q) is SAFE for q in game.queries if q.step in passed and q.step)
+    markup = "".join(p.text for p in game.pieces if p.channel == "markup" and not p.forced)
+    if name != "harmony":  # its headers are markup of any wording, up to a bound
+        tags = re.compile("|".join(re.escape(tag) for tag in _TAGS[name]) or "$^")
+        assert tags.sub("", markup).strip() == ""
+
+
+@settings(max_examples=300)
+@given(stories(), _PLACES, st.lists(st.integers(0, 9), max_size=30), st.integers(0, 3), st.booleans())
+def test_released_withheld_and_discarded_are_everything_that_was_generated(
+    story: tuple[str, list[str]], places: list[int], delays: list[int], late: int, optimistic: bool
+) -> None:
+    name, texts = story
+    runs = [_cut(text, places, ids=True) for text in texts]
+    policy = replace(_SMALL, streaming="optimistic" if optimistic else "held")
+    dialect = DIALECTS[name]
+    game = play(runs, policy=policy, dialect=dialect, starts=dialect.starts_in(""), delays=delays, late=late)
+    usage = game.session.trace("t").usage
+    sampled = sum(len(p.token_ids) for p in game.pieces if not p.forced)
+    assert sampled + usage.withheld + usage.discarded == game.generated
+    assert usage.completion == sampled + usage.injected
+
+
+@settings(max_examples=300)
+@given(stories(), _PLACES, st.lists(st.integers(0, 9), max_size=30))
+def test_text_and_token_ids_never_disagree_across_a_rewind(
+    story: tuple[str, list[str]], places: list[int], delays: list[int]
+) -> None:
+    name, texts = story
+    spelled: dict[int, str] = {}
+    runs = []
+    for number, text in enumerate(texts):
+        run = [replace(d, token_ids=(1000 * number + at,) if d.text else ()) for at, d in enumerate(_cut(text, places, True))]
+        spelled |= {i: d.text for d in run for i in d.token_ids}
+        runs.append(run)
+    dialect = DIALECTS[name]
+    game = play(runs, policy=_SMALL, dialect=dialect, starts=dialect.starts_in(""), delays=delays)
+    for rewind in game.rewinds:
+        assert "".join(spelled[i] for i in rewind.kept) == rewind.kept_text
+        spelled[-rewind.generation] = rewind.forced
+    if all(record.rung == "trigger" for record in game.records):  # a refusal may leave half a token behind
+        assert "".join(spelled[i] for p in game.pieces for i in p.token_ids) == game.text()
