@@ -14,11 +14,13 @@ from midcourse.guard.delta import Channel, Delta, Piece
 class Line:
     """Deltas in order, each on one channel. Places are indexes between deltas."""
 
-    __slots__ = ("_glued", "channels", "deltas")
+    __slots__ = ("_glued", "channels", "deltas", "sent")
 
     def __init__(self) -> None:
         self.deltas: list[Delta] = []
         self.channels: list[Channel] = []
+        self.sent = 0
+        """Place up to which everything was released."""
         self._glued: set[int] = set()
 
     def __len__(self) -> int:
@@ -108,5 +110,6 @@ class Line:
         head = replace(delta, text=delta.text[:chars], token_ids=(), logprobs=None, finish_reason=None)
         self.deltas[place : place + 1] = [head, replace(delta, text=delta.text[chars:])]
         self.channels.insert(place, self.channels[place])
+        self.sent += place < self.sent
         if delta.token_ids:
             self._glued.add(place + 1)

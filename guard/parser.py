@@ -77,7 +77,7 @@ class Parser:
                     self._cut(end, spans)
                 case Mark():
                     self._mark(scan, spans)
-                case Untagged():
+                case Untagged():  # pragma: no branch
                     self._enter(Phase.RESPONSE if header else self.dialect.untagged)
 
     def clear_place(self) -> int:

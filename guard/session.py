@@ -68,7 +68,6 @@ class Session:
         self._ledger = Ledger()
         self._pending: deque[_Step] = deque()
         self._asked = 0
-        self._sent = 0  # place in the line up to which everything was released
         self._carry: str | None = None  # set between a rewind and its forced text
         self._finish: FinishReason | None = None
         self._done = False
@@ -89,7 +88,7 @@ class Session:
             if self._held:
                 return NOTHING
             last = len(self._line) - 1
-            if self._sent == last and delta.text and not delta.text[-1].isspace():
+            if self._line.sent == last and delta.text and not delta.text[-1].isspace():
                 self._parser.all_clear()
                 return tuple(self._release(last + 1))
         self._finish = delta.finish_reason
@@ -153,7 +152,7 @@ class Session:
             elif self.policy.mode == "shadow":
                 self._would_intervene(step, cause, actions)
             else:
-                actions.extend(self._release(step.span.first if self._held else self._sent))
+                actions.extend(self._release(step.span.first if self._held else self._line.sent))
                 self._intervene(step, cause, actions)
                 return
         if self._finish and not self._pending:
@@ -162,7 +161,7 @@ class Session:
         elif self._held:
             actions.extend(self._release(self._pending[0].span.first if self._pending else self._parser.open))
         else:
-            actions.extend(self._release(max(self._sent, self._parser.clear_place())))
+            actions.extend(self._release(max(self._line.sent, self._parser.clear_place())))
 
     def _cause(self, step: _Step) -> Cause | None:
         """Why the step has to be withheld; None where it may pass."""
@@ -179,8 +178,8 @@ class Session:
         return self.policy.reasoning if step.span.phase == "reasoning" else self.policy.response
 
     def _release(self, place: int) -> list[Action]:
-        pieces = list(self._line.pieces(self._sent, place))
-        self._sent = max(self._sent, place)
+        pieces = list(self._line.pieces(self._line.sent, place))
+        self._line.sent = max(self._line.sent, place)
         return [self._out(piece) for piece in pieces if piece.text or piece.token_ids]
 
     def _out(self, piece: Piece) -> Release:
@@ -227,7 +226,7 @@ class Session:
 
     def _note(self, step: _Step, cause: Cause, rung: Rung, trigger: Trigger | None) -> Intervention:
         """The record of an intervention at the place up to which everything is released."""
-        line, place, shadow = self._line, self._sent, self.policy.mode == "shadow"
+        line, place, shadow = self._line, self._line.sent, self.policy.mode == "shadow"
         end = len(line) if not shadow else place
         last = step.span.last if self._held else place
         withheld, before = line.text(place, last), line.text(max(0, place - 1), place)
@@ -255,9 +254,9 @@ class Session:
         return record
 
     def _rewind(self, phase: Phase, forced: str, actions: list[Action]) -> None:
-        kept = self._line.ids(0, self._sent)
-        kept_text = self._line.text(0, self._sent)
-        self._carry = self._parser.rewind(self._sent, phase)
+        kept = self._line.ids(0, self._line.sent)
+        kept_text = self._line.text(0, self._line.sent)
+        self._carry = self._parser.rewind(self._line.sent, phase)
         self._finish = None
         self.generation += 1
         text = kept_text.removesuffix(self._carry)
@@ -281,7 +280,7 @@ class Session:
     def _throw_away(self, withheld: int = 0) -> None:
         """What was not released never will be; ``withheld`` of its tokens are the flagged step's."""
         self._ledger.withheld += withheld
-        self._ledger.discarded += len(self._line.ids(self._sent, len(self._line))) - withheld
+        self._ledger.discarded += len(self._line.ids(self._line.sent, len(self._line))) - withheld
         for step in self._pending:
             self._record(step, "discarded")
         self._pending.clear()

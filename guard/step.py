@@ -221,11 +221,10 @@ def split(text: str, max_chars: int = 600) -> Iterator[str]:
         scan = splitter.scan(final=True)
         assert isinstance(scan, Cut)
         piece = splitter.take(scan.end)
-        if piece.isspace():
+        if piece.isspace() or not step.strip():
             step += piece
             continue
-        if step:
-            yield step
+        yield step
         step = piece
-    if step:
+    if step.strip():
         yield step

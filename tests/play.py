@@ -10,21 +10,24 @@ from midcourse.guard.dialect import R1, Dialect
 from midcourse.guard.phase import Phase
 from midcourse.guard.policy import Policy
 from midcourse.guard.session import Session
-from midcourse.guard.trace import Intervention
+from midcourse.guard.trace import Intervention, JudgeFailure
 from midcourse.guard.verdict import Query, Verdict
 
 SAFE = Verdict(neutral=1.0, cue=0.0, harmful=0.0, safety=0.0)
 CUE = Verdict(neutral=0.1, cue=0.8, harmful=0.1, safety=0.0)
 HARMFUL = Verdict(neutral=0.0, cue=0.1, harmful=0.9, safety=0.0)
 
-Judging = Callable[[Query], Verdict | str]
+Judging = Callable[[Query], Verdict | JudgeFailure]
 """A verdict, or the kind of failure."""
 
 
-def by_word(query: Query) -> Verdict | str:
+def by_word(query: Query) -> Verdict | JudgeFailure:
     """BAD is a cue, VILE is harmful, LOST and LATE are failures of the judge."""
-    words = {"BAD": CUE, "VILE": HARMFUL, "LOST": "error", "LATE": "deadline"}
-    return next((verdict for word, verdict in words.items() if word in query.step), SAFE)
+    words: dict[str, Verdict | JudgeFailure] = {"BAD": CUE, "VILE": HARMFUL, "LOST": "error", "LATE": "deadline"}
+    for word, verdict in words.items():
+        if word in query.step:
+            return verdict
+    return SAFE
 
 
 @dataclass
@@ -86,48 +89,57 @@ def play(
         late: that many deltas of an aborted run still arrive.
     """
     game = Played(Session(policy or Policy(), dialect, prompt="the prompt", starts=starts))
-    session, queue = game.session, deque(runs[0])
-    answers: list[tuple[int, Query]] = []
+    table = _Table(game, runs, judging, delays, late)
+    while (table.queue or table.answers) and game.end is None:
+        table.turn()
+    return game
 
-    def act(actions: Actions) -> None:
+
+class _Table:
+    """What lies on the table while a game is played: deltas to come, and questions that are out."""
+
+    def __init__(
+        self, game: Played, runs: Sequence[Sequence[Delta]], judging: Judging, delays: Sequence[int], late: int
+    ) -> None:
+        self.game, self.runs, self.judging, self.delays, self.late = game, runs, judging, delays, late
+        self.queue = deque(runs[0])
+        self.answers: list[tuple[int, Query]] = []
+
+    def turn(self) -> None:
+        """One delta, then the verdicts that are due."""
+        if self.queue:
+            delta = self.queue.popleft()
+            self.game.generated += 0 if delta.forced else len(delta.token_ids)
+            self.act(self.game.session.receive(delta))
+        self.answers = [(left - 1, query) for left, query in self.answers]
+        for due in [pair for pair in self.answers if pair[0] < 0]:
+            self.answers.remove(due)
+            verdict = self.judging(due[1])
+            if isinstance(verdict, Verdict):
+                self.act(self.game.session.judged(due[1].index, verdict))
+            else:
+                self.act(self.game.session.judge_failed(due[1].index, verdict))
+
+    def act(self, actions: Actions) -> None:
         for action in actions:
+            assert self.game.end is None, "an action after the end"
             match action:
                 case Release(piece):
-                    assert game.end is None
-                    game.pieces.append(piece)
+                    self.game.pieces.append(piece)
                 case Intervened(record):
-                    game.records.append(record)
+                    self.game.records.append(record)
                 case Judge(query):
-                    number = len(game.queries)
-                    game.queries.append(query)
-                    answers.append((delays[number] if number < len(delays) else 0, query))
+                    number = len(self.game.queries)
+                    self.game.queries.append(query)
+                    self.answers.append((self.delays[number] if number < len(self.delays) else 0, query))
                 case Rewind():
-                    game.rewinds.append(action)
-                    rest = [queue.popleft() for _ in range(min(late, len(queue)))]
-                    queue.clear()
-                    forced = Delta(action.forced, (-action.generation,), action.generation, forced=True)
-                    run = runs[min(action.generation, len(runs) - 1)]
-                    queue.extend([*rest, forced, *(replace(d, generation=action.generation) for d in run)])
+                    self.game.rewinds.append(action)
+                    self.resume(action)
                 case End(finish_reason):
-                    game.end = finish_reason
+                    self.game.end = finish_reason
 
-    def answer(waited: int) -> None:
-        for left, query in [pair for pair in answers if pair[0] <= waited]:
-            if (left, query) in answers:
-                answers.remove((left, query))
-                verdict = judging(query)
-                if isinstance(verdict, Verdict):
-                    act(session.judged(query.index, verdict))
-                else:
-                    act(session.judge_failed(query.index, verdict))  # type: ignore[arg-type]
-
-    while queue or (answers and game.end is None):
-        if queue:
-            delta = queue.popleft()
-            game.generated += 0 if delta.forced else len(delta.token_ids)
-            act(session.receive(delta))
-        answers[:] = [(left - 1, query) for left, query in answers]
-        answer(-1)
-        if game.end is not None:
-            break
-    return game
+    def resume(self, rewind: Rewind) -> None:
+        rest = [self.queue.popleft() for _ in range(min(self.late, len(self.queue)))]
+        forced = Delta(rewind.forced, (-rewind.generation,), rewind.generation, forced=True)
+        run = self.runs[min(rewind.generation, len(self.runs) - 1)]
+        self.queue = deque([*rest, forced, *(replace(d, generation=rewind.generation) for d in run)])

@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.play import CUE, SAFE, Played, by_word, play, tokens, words
 
 from midcourse.guard.action import NOTHING
 from midcourse.guard.delta import Delta
@@ -13,8 +15,8 @@ from midcourse.guard.dialect import DIALECTS, NONE, R1
 from midcourse.guard.phase import Phase
 from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
 from midcourse.guard.session import Session
+from midcourse.guard.trace import TraceStep
 from midcourse.guard.trigger import POOL
-from tests.play import CUE, SAFE, Played, by_word, play, tokens, words
 
 THOUGHT = "Okay, so let me see. This is BAD to do. Then more. And more.\n</think>\n\nSure, here."
 TURNED = " I will refuse.\n</think>\n\nNo, sorry."
@@ -259,7 +261,27 @@ def test_a_context_of_zero_characters_is_empty() -> None:
 
 # properties
 
-_ALPHABET = ["a", "b ", " c", ". ", ".", "\n", "。", "! ", "BAD", "VILE ", "LOST", "1.", "e.g. ", "”", "é", "  ", "</", ">x", "Then "]
+_ALPHABET = [
+    "a",
+    "b ",
+    " c",
+    ". ",
+    ".",
+    "\n",
+    "。",
+    "! ",
+    "BAD",
+    "VILE ",
+    "LOST",
+    "1.",
+    "e.g. ",
+    "”",
+    "é",
+    "  ",
+    "</",
+    ">x",
+    "Then ",
+]
 _TAGS = {name: [m for p in Phase for m, _ in d.markers(p)] for name, d in DIALECTS.items()}
 
 
@@ -277,16 +299,21 @@ def stories(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 def _cut(text: str, places: list[int], ids: bool) -> list[Delta]:
     edges = sorted({p % (len(text) + 1) for p in places} | {0, len(text)})
-    parts = [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [text[a:b] for a, b in pairwise(edges)]
     deltas = [Delta(part, (hash(part) % 10**6,) if ids else ()) for part in parts]
     return [*deltas, Delta("", finish_reason="stop")]
+
+
+def _settled(game: Played) -> list[TraceStep]:
+    """The steps that count, without their numbers: how many discarded ones lie between depends on the judge's haste."""
+    return [replace(s, index=0) for s in game.session.trace("t").steps if s.outcome != "discarded"]
 
 
 _PLACES = st.lists(st.integers(0, 10_000), max_size=60)
 _SMALL = Policy(max_step_chars=64, max_held_chars=10_000)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(stories(), st.lists(_PLACES, min_size=4, max_size=4), st.sampled_from(["enforce", "shadow", "off"]))
 def test_any_cut_into_deltas_gives_the_same_text_steps_and_questions(
     story: tuple[str, list[str]], cuts: list[list[int]], mode: str
@@ -294,7 +321,9 @@ def test_any_cut_into_deltas_gives_the_same_text_steps_and_questions(
     name, texts = story
     policy = replace(_SMALL, mode=mode)  # type: ignore[arg-type]
     games: list[Played] = []
-    for places in ([[]] * 4, cuts, [list(range(1000))] * 4):
+    everywhere = list(range(1000))
+    ways: list[list[list[int]]] = [[[] for _ in cuts], cuts, [everywhere for _ in cuts]]
+    for places in ways:
         runs = [_cut(text, at, ids=False) for text, at in zip(texts, places, strict=False)]
         games.append(play(runs, policy=policy, dialect=DIALECTS[name], starts=DIALECTS[name].starts_in("")))
     whole, *others = games
@@ -304,11 +333,10 @@ def test_any_cut_into_deltas_gives_the_same_text_steps_and_questions(
         if mode != "enforce":
             assert game.queries == whole.queries
         assert game.session.trace("t").outcome == whole.session.trace("t").outcome
-        steps = [s for s in game.session.trace("t").steps if s.outcome != "discarded"]
-        assert steps == [s for s in whole.session.trace("t").steps if s.outcome != "discarded"]
+        assert _settled(game) == _settled(whole)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(stories(), _PLACES, st.lists(st.integers(0, 9), max_size=30), st.integers(0, 3))
 def test_in_held_mode_nothing_leaves_that_no_verdict_has_passed(
     story: tuple[str, list[str]], places: list[int], delays: list[int], late: int
@@ -328,7 +356,7 @@ def test_in_held_mode_nothing_leaves_that_no_verdict_has_passed(
         assert tags.sub("", markup).strip() == ""
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(stories(), _PLACES, st.lists(st.integers(0, 9), max_size=30), st.integers(0, 3), st.booleans())
 def test_released_withheld_and_discarded_are_everything_that_was_generated(
     story: tuple[str, list[str]], places: list[int], delays: list[int], late: int, optimistic: bool
@@ -344,7 +372,7 @@ def test_released_withheld_and_discarded_are_everything_that_was_generated(
     assert usage.completion == sampled + usage.injected
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(stories(), _PLACES, st.lists(st.integers(0, 9), max_size=30))
 def test_text_and_token_ids_never_disagree_across_a_rewind(
     story: tuple[str, list[str]], places: list[int], delays: list[int]
@@ -353,7 +381,10 @@ def test_text_and_token_ids_never_disagree_across_a_rewind(
     spelled: dict[int, str] = {}
     runs = []
     for number, text in enumerate(texts):
-        run = [replace(d, token_ids=(1000 * number + at,) if d.text else ()) for at, d in enumerate(_cut(text, places, True))]
+        run = [
+            replace(d, token_ids=(1000 * number + at,) if d.text else ())
+            for at, d in enumerate(_cut(text, places, True))
+        ]
         spelled |= {i: d.text for d in run for i in d.token_ids}
         runs.append(run)
     dialect = DIALECTS[name]
