@@ -1,0 +1,89 @@
+"""Server-sent events, and noticing at once that nobody listens any more.
+
+Knows ASGI messages. Refuses to know what is in an event.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from midcourse.server.replies import ClientGone
+
+T = TypeVar("T")
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which is cancelled as soon as the client hangs up.
+
+    Args:
+        receive: of a request whose body was read: all that can still come is the disconnect.
+
+    Raises:
+        ClientGone: it hung up first; ``work`` has been cancelled and has ended.
+    """
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone("the client hung up")
+        return working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.wait({working, watching})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Sink:
+    """Where a stream's events go. The response starts with the first of them, so an earlier error can have a status."""
+
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send = send
+        self._headers = headers
+        self.started = False
+
+    async def data(self, value: Mapping[str, Any]) -> None:
+        """One event, as JSON on a line."""
+        await self.text(f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n")
+
+    async def text(self, text: str) -> None:
+        """Anything, as it stands on the wire."""
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+    async def close(self) -> None:
+        """Nothing follows."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class EventStream(Response):
+    """A response that ``play`` writes into a sink. A disconnect cancels it, also before the first event."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, play: Callable[[Sink], Coroutine[Any, Any, None]], headers: Mapping[str, str]) -> None:
+        # X-Accel-Buffering: nginx would gather the events otherwise.
+        fixed = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(headers={**fixed, **headers})
+        del self.headers["content-length"]
+        self._play = play
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Play. Errors before the first event are raised; afterwards ``play`` must have dealt with them."""
+        sink = Sink(send, self.raw_headers)
+        await unless_gone(receive, self._play(sink))
+        await sink.close()
+
+
+Play = Callable[[Sink], Awaitable[None]]
