@@ -1,0 +1,113 @@
+"""Where the embedded engine's model comes from: the installed SmolLM2, a local folder, or a hub id.
+
+Knows transformers, and which dialect a chat template speaks. Refuses to know how tokens are drawn or who asks for them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from midcourse.guard.dialect import DIALECTS, Dialect
+from midcourse.server import smollm2
+from midcourse.server.errors import ConfigError
+
+DtypeName = Literal["auto", "float32", "bfloat16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TEMPLATE = Path(__file__).parent / "templates" / "smollm2.jinja"
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+
+# Read from the top: the first text that a chat template or an added token holds decides.
+HINTS = (
+    ("<|channel|>", "harmony"),
+    ("[THINK]", "magistral"),
+    ("<seed:think>", "seed"),
+    ("Here is my thought process", "granite"),
+    ("enable_thinking", "qwen3"),
+    ("<think>", "r1"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A loaded model and what the engine must know of it.
+
+    Args:
+        eos: ids that end a completion.
+        context_length: prompt and completion together, in tokens.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    context_length: int
+    dialect: Dialect
+    eos: frozenset[int]
+
+
+def load(model: str = "smollm2", *, dialect: str | None = None, dtype: DtypeName = "auto") -> Weights:
+    """Load a causal language model for the CPU.
+
+    Args:
+        model: ``smollm2``, a folder, or a hub id (nothing is fetched under ``HF_HUB_OFFLINE=1``).
+        dialect: a name in ``guard.dialect.DIALECTS``; None guesses from the chat template.
+        dtype: ``auto`` is bfloat16 where the CPU multiplies it natively, else float32.
+
+    Raises:
+        ConfigError: with ``param`` ``model``, ``dialect`` or ``dtype``.
+    """
+    if dialect is not None and dialect not in DIALECTS:
+        raise ConfigError(f"dialect: {dialect!r} is unknown, choose one of {', '.join(DIALECTS)}", param="dialect")
+    transformers.logging.disable_progress_bar()
+    network, tokenizer = _read(model, choose_dtype(dtype))
+    text = network.config.get_text_config(decoder=True)
+    if not set(getattr(text, "layer_types", None) or ()) <= ATTENTION:
+        raise ConfigError(f"model: {model} keeps a recurrent state, which cannot be rewound; use vLLM", param="model")
+    return Weights(
+        model=network,
+        tokenizer=tokenizer,
+        name=Path(model).name if Path(model).is_dir() else model,
+        context_length=text.max_position_embeddings,
+        dialect=DIALECTS[dialect or guess_dialect(tokenizer)],
+        eos=_eos(network, tokenizer),
+    )
+
+
+def choose_dtype(name: str) -> torch.dtype:
+    """The dtype called ``name``. bfloat16 halves what a token reads from memory, but without AVX-512 BF16 it crawls."""
+    if name == "auto":
+        return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+    if name not in DTYPES:
+        raise ConfigError(f"dtype: {name!r} is unknown, choose one of auto, {', '.join(DTYPES)}", param="dtype")
+    return DTYPES[name]
+
+
+def guess_dialect(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The dialect that the chat template and the added tokens hint at, ``none`` without a hint."""
+    template = tokenizer.chat_template
+    templates = template.values() if isinstance(template, dict) else [template or ""]
+    text = "\n".join([*templates, *(token.content for token in tokenizer.added_tokens_decoder.values())])
+    return next((name for hint, name in HINTS if hint in text), "none")
+
+
+def _read(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if model == "smollm2":
+        network, tokenizer = smollm2.load(dtype)
+        tokenizer.chat_template = TEMPLATE.read_text(encoding="utf-8")
+        return network, tokenizer
+    try:
+        return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval(), AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        message = f"model: {model!r} is neither smollm2 nor a folder or hub id that loads: {reason}"
+        raise ConfigError(message, param="model") from error
+
+
+def _eos(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every id that ends a completion: the generation config may name several, the tokenizer one."""
+    named = network.generation_config.eos_token_id
+    ids = named if isinstance(named, list) else [named]
+    return frozenset(i for i in (*ids, tokenizer.eos_token_id) if i is not None)
