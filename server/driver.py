@@ -1,6 +1,6 @@
 """Runs one guarded generation: reads the engine, feeds the session, asks the judge, does what the session says.
 
-Knows asyncio and the clock. Refuses to know any rule: what a cue is, what is held and what follows is ``guard.session``.
+Knows asyncio and the clock. Refuses to know any rule: what is held, and what follows from a cue, is ``guard.session``.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
 """Dialects: every family's markers, and where a completion begins."""
 
 import pytest
-from tests.play import play, tokens
 
 from midcourse.guard.delta import Delta
 from midcourse.guard.dialect import DIALECTS, GRANITE, HARMONY, MAGISTRAL, NONE, QWEN3, R1, SEED, Dialect
 from midcourse.guard.phase import Phase
 from midcourse.guard.policy import Policy
+from tests.play import play, tokens
 
 
 def cut(text: str, size: int = 3) -> list[Delta]:

@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.play import CUE, SAFE, Played, by_word, play, tokens, words
 
 from midcourse.guard.action import NOTHING
 from midcourse.guard.delta import Delta
@@ -17,6 +16,7 @@ from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
 from midcourse.guard.session import Session
 from midcourse.guard.trace import TraceStep
 from midcourse.guard.trigger import POOL
+from tests.play import CUE, SAFE, Played, by_word, play, tokens, words
 
 THOUGHT = "Okay, so let me see. This is BAD to do. Then more. And more.\n</think>\n\nSure, here."
 TURNED = " I will refuse.\n</think>\n\nNo, sorry."

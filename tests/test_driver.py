@@ -1,0 +1,152 @@
+"""The driver: engine, judge and session together, without a network."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY
+
+from midcourse.guard.delta import Piece
+from midcourse.guard.phase import Phase
+from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
+from midcourse.guard.trace import Origin
+from midcourse.guard.trigger import POOL
+from midcourse.guard.verdict import Query, Verdict
+from midcourse.server.driver import Driver, Event, Finished, Job, Notice
+from midcourse.server.engine import Sampling
+from midcourse.server.errors import EngineError
+from midcourse.server.judging import JudgeRunner
+from midcourse.server.scripted import Script, ScriptedEngine
+from tests.play import by_word
+
+pytestmark = pytest.mark.anyio
+
+BAD = "So let me see. This is BAD to do. Then more."
+GOOD = " I will refuse.\n</think>\n\nNo, sorry."
+
+
+class WordJudge:
+    """``tests.play.by_word`` as a judge; a failure word makes it raise."""
+
+    name = "words"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def judge(self, queries: Sequence[Query]) -> Sequence[Verdict]:
+        time.sleep(self.seconds)
+        answers = [by_word(query) for query in queries]
+        if not all(isinstance(answer, Verdict) for answer in answers):
+            raise RuntimeError("lost")
+        return [answer for answer in answers if isinstance(answer, Verdict)]
+
+
+def job(policy: Policy | None = None, **sampling: object) -> Job:
+    return Job(
+        id="t-1",
+        prompt_ids=(0, 1),
+        prompt="the prompt",
+        starts=Phase.REASONING,
+        sampling=Sampling(**sampling),  # type: ignore[arg-type]
+        policy=policy or Policy(),
+        origin=Origin(request_id="r"),
+    )
+
+
+async def run(engine: ScriptedEngine, wish: Job | None = None, seconds: float = 0.0) -> list[Event]:
+    runner = JudgeRunner(WordJudge(seconds))
+    events = [event async for event in Driver(engine, runner).run(wish or job())]
+    await runner.close()
+    return events
+
+
+def text(events: Sequence[Event], channel: str | None = None) -> str:
+    return "".join(e.text for e in events if isinstance(e, Piece) and channel in (None, e.channel))
+
+
+async def test_a_cue_is_replaced_and_the_engine_resumes_from_exact_ids() -> None:
+    engine = ScriptedEngine(Script(BAD, (GOOD,)))
+    events = await run(engine)
+    assert "BAD" not in text(events)
+    assert text(events, "response") == "No, sorry."
+    (notice,) = [e for e in events if isinstance(e, Notice)]
+    assert notice.intervention.trigger.strip() in {t.text for t in POOL}
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.finish_reason == "stop" and finished.trace.outcome == "intervened"
+    ids = [i for piece in finished.trace.pieces for i in piece.token_ids]
+    assert engine.detokenize(ids) == text(events)
+    assert (finished.trace.usage.prompt, finished.trace.origin.request_id) == (2, "r")
+    assert engine.generations[0].closed
+
+
+async def test_generation_goes_on_while_a_verdict_is_pending_and_what_it_made_is_discarded() -> None:
+    engine = ScriptedEngine(Script("This is BAD to do. " + "Then more words come. " * 20, (GOOD,)), delay=0.002)
+    finished = (await run(engine, seconds=0.06))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.trace.usage.discarded > 5
+
+
+async def test_a_dead_judge_refuses_when_closed_and_lets_pass_when_open() -> None:
+    engine = ScriptedEngine(Script("All is LOST here. More.\n</think>\n\nAn answer."))
+    assert text(await run(engine), "response") == REFUSAL
+    policy = Policy(reasoning=PhasePolicy(on_judge_error="open"))
+    assert text(await run(engine, job(policy)), "response") == "An answer."
+
+
+async def test_a_slow_judge_is_a_dead_judge() -> None:
+    engine = ScriptedEngine(Script("All fine here. More.\n</think>\n\nAn answer."))
+    events = await run(engine, job(Policy(judge_deadline_seconds=0.01)), seconds=0.2)
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.trace.steps[0].failure == "deadline" and finished.trace.outcome == "refused"
+
+
+async def test_an_engine_that_fails_raises_and_leaves_a_failed_trace_in_the_metrics() -> None:
+    before = REGISTRY.get_sample_value("midcourse_generations_total", {"mode": "enforce", "outcome": "failed"}) or 0
+    engine = ScriptedEngine(Script("One two three. Four five six.", fails_after=5))
+    with pytest.raises(EngineError):
+        await run(engine)
+    after = REGISTRY.get_sample_value("midcourse_generations_total", {"mode": "enforce", "outcome": "failed"})
+    assert after == before + 1
+    assert engine.generations[0].closed
+
+
+async def test_closing_the_generator_cancels_the_engine_at_once() -> None:
+    engine = ScriptedEngine(Script("One two three. " * 500), delay=0.005)
+    runner = JudgeRunner(WordJudge())
+    events = Driver(engine, runner).run(job())
+    await anext(events)
+    await events.aclose()
+    assert engine.generations[0].closed
+    assert REGISTRY.get_sample_value("midcourse_generations_running") == 0
+    assert len(asyncio.all_tasks()) <= 2
+    await runner.close()
+
+
+async def test_cancelling_before_the_first_token_cancels_the_engine_too() -> None:
+    engine = ScriptedEngine(Script("One two three."), delay=5)
+    runner = JudgeRunner(WordJudge())
+    task = asyncio.create_task(anext(Driver(engine, runner).run(job())))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.wait([task])
+    assert engine.generations[0].closed
+    await runner.close()
+
+
+async def test_a_budget_that_the_trigger_uses_up_ends_with_length() -> None:
+    finished = (await run(ScriptedEngine(Script(BAD, (GOOD,))), job(max_tokens=8)))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.finish_reason == "length"
+
+
+async def test_choices_draw_their_triggers_in_different_orders() -> None:
+    drawn = set()
+    for choice in range(6):
+        wish = replace(job(), origin=Origin(choice=choice))
+        events = await run(ScriptedEngine(Script(BAD, (GOOD,))), wish)
+        drawn |= {e.intervention.trigger_id for e in events if isinstance(e, Notice)}
+    assert len(drawn) > 1

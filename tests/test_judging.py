@@ -1,0 +1,91 @@
+"""The judge runner: batches, deadlines, failures, and no thread that outlives it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from midcourse.guard.verdict import Query, Verdict
+from midcourse.server.judging import JudgeFailed, JudgeRunner
+from tests.play import CUE, SAFE
+
+pytestmark = pytest.mark.anyio
+
+
+class Recorder:
+    """Answers by step, remembers its batches and its threads."""
+
+    name = "recorder"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.batches: list[list[str]] = []
+        self.threads: set[str] = set()
+
+    def judge(self, queries: Sequence[Query]) -> Sequence[Verdict]:
+        self.batches.append([query.step for query in queries])
+        self.threads.add(threading.current_thread().name)
+        time.sleep(self.seconds)
+        if any(query.step == "boom" for query in queries):
+            raise RuntimeError("boom")
+        return [CUE if query.step == "bad" else SAFE for query in queries if query.step != "lost"]
+
+
+def ask(step: str) -> Query:
+    return Query("prompt", "", step, "reasoning", 0)
+
+
+async def test_each_step_gets_its_own_verdict_off_the_event_loop() -> None:
+    judge = Recorder()
+    runner = JudgeRunner(judge)
+    assert await asyncio.gather(*(runner.verdict(ask(step), 5) for step in ("a", "bad", "c"))) == [SAFE, CUE, SAFE]
+    assert threading.current_thread().name not in judge.threads
+    await runner.close()
+
+
+async def test_steps_that_come_while_a_batch_runs_are_judged_together() -> None:
+    judge = Recorder(seconds=0.05)
+    runner = JudgeRunner(judge, max_batch=8)
+    first = asyncio.create_task(runner.verdict(ask("first"), 5))
+    await asyncio.sleep(0.02)
+    await asyncio.gather(*(runner.verdict(ask(str(n)), 5) for n in range(10)), first)
+    assert [len(batch) for batch in judge.batches] == [1, 8, 2]
+    await runner.close()
+
+
+async def test_a_late_verdict_is_a_failure_and_the_next_step_is_judged_all_the_same() -> None:
+    runner = JudgeRunner(Recorder(seconds=0.2))
+    with pytest.raises(JudgeFailed) as caught:
+        await runner.verdict(ask("slow"), 0.02)
+    assert caught.value.failure == "deadline"
+    assert await runner.verdict(ask("next"), 5) == SAFE
+    await runner.close()
+
+
+@pytest.mark.parametrize("step", ["boom", "lost"])
+async def test_a_judge_that_raises_or_miscounts_has_failed(step: str) -> None:
+    runner = JudgeRunner(Recorder())
+    with pytest.raises(JudgeFailed, match="recorder") as caught:
+        await runner.verdict(ask(step), 5)
+    assert caught.value.failure == "error"
+    assert await runner.verdict(ask("fine"), 5) == SAFE
+    await runner.close()
+
+
+async def test_a_queue_that_is_full_fails_at_once() -> None:
+    runner = JudgeRunner(Recorder(seconds=0.1), max_batch=1, max_waiting=1)
+    tasks = [asyncio.create_task(runner.verdict(ask(str(n)), 5)) for n in range(3)]
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [one.failure for one in done if isinstance(one, JudgeFailed)] == ["overflow"] * 2
+    await runner.close()
+
+
+async def test_closing_answers_whoever_waits() -> None:
+    runner = JudgeRunner(Recorder(seconds=0.1), max_batch=1)
+    tasks = [asyncio.create_task(runner.verdict(ask(str(n)), 5)) for n in range(3)]
+    await asyncio.sleep(0.02)
+    await runner.close()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(one, JudgeFailed) for one in done)
