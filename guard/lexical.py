@@ -147,8 +147,8 @@ ALARM = """
 illegal, harmful, unethical, malicious, dangerous, against the law, hurt someone, a crime, misused, illicit
 """
 
-# Logits: what the first hit in a list adds, and what a second one adds to that. Fitted by logistic regression on training
-# files and rounded; "grave", the first "innocent", WRAPPED and ANSWERING were set by hand, ALARMED by a grid.
+# Logits: what the first hit in a list adds, and what a second one adds to that. Fitted by logistic regression on
+# training files and rounded; "grave", the first "innocent", WRAPPED and ANSWERING were set by hand, ALARMED by a grid.
 RISK_BIAS, ASKED, LONG, ALARMED = -4.6, 3.9, -3.1, 1.6
 RISK = {
     "grave": (3.0, 0.3),
