@@ -5,7 +5,7 @@ Knows asyncio and the clock. Refuses to know any rule: what is held, and what fo
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -61,6 +61,8 @@ class Finished:
 
 
 Event = Piece | Notice | Finished
+Tap = Callable[[Job, Event], None]
+"""Sees every event of every generation, withheld text included: for operators, not clients. Must not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,12 @@ _Arrival = tuple[Delta, ...] | _Answer | BaseException
 
 
 class Driver:
-    """Guards generations of one engine with one judge."""
+    """Guards generations of one engine with one judge; an operator may tap what happens."""
 
-    def __init__(self, engine: Engine, judges: JudgeRunner) -> None:
+    def __init__(self, engine: Engine, judges: JudgeRunner, tap: Tap | None = None) -> None:
         self.engine = engine
         self.judges = judges
+        self._tap = tap
 
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """Run one choice to its end; the last event is ``Finished``. Closing the generator cancels everything.
@@ -93,6 +96,8 @@ class Driver:
         try:
             async with aclosing(ride.events()) as events:
                 async for event in events:
+                    if self._tap is not None:
+                        self._tap(job, event)
                     yield event
         finally:
             STREAMS.dec()
@@ -104,6 +109,7 @@ class _Ride:
 
     def __init__(self, engine: Engine, judges: JudgeRunner, job: Job) -> None:
         self._job = job
+        self._engine = engine
         self._judges = judges
         self._generation = engine.start(job.prompt_ids, job.sampling)
         self._session = Session(
@@ -144,10 +150,15 @@ class _Ride:
             await self._stop()
 
     def trace(self) -> Trace:
-        """The record so far, with what only the shell knows filled in."""
+        """The record so far, with what only the shell knows filled in; a refusal gets its ids here."""
         trace = self._session.trace(self._job.id)
-        usage = replace(trace.usage, prompt=len(self._job.prompt_ids))
-        return replace(trace, usage=usage, origin=self._job.origin)
+        pieces, usage = list(trace.pieces), replace(trace.usage, prompt=len(self._job.prompt_ids))
+        for at, piece in enumerate(pieces):
+            if piece.forced and not piece.token_ids:
+                ids = self._engine.spell(piece.text)
+                pieces[at] = replace(piece, token_ids=ids)
+                usage = replace(usage, completion=usage.completion + len(ids), injected=usage.injected + len(ids))
+        return replace(trace, pieces=tuple(pieces), usage=usage, origin=self._job.origin)
 
     def _tell(self, arrival: _Arrival) -> Sequence[Action]:
         """What the session makes of an arrival."""

@@ -89,6 +89,10 @@ class Engine(Protocol):
         """Raw prompt text to token ids (special tokens recognised), as ``/v1/completions`` does."""
         ...
 
+    def spell(self, text: str) -> tuple[int, ...]:
+        """Text to put into a completion, to token ids: nothing is added in front of it."""
+        ...
+
     def detokenize(self, ids: Sequence[int]) -> str:
         """Token ids to text, special tokens shown."""
         ...

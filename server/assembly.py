@@ -1,0 +1,103 @@
+"""Puts the parts of a running guard together: engine, judge, driver, policy, trace writer and store.
+
+The one place that knows every part. Whoever serves, collects or demonstrates takes the parts from here, so that all of
+them run the same code path.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from midcourse.guard.lexical import LexicalJudge
+from midcourse.guard.trace import Trace
+from midcourse.guard.verdict import Judge
+from midcourse.server.config import JudgeName, Settings
+from midcourse.server.driver import Driver, Tap
+from midcourse.server.embedded import EmbeddedEngine
+from midcourse.server.judging import JudgeRunner
+from midcourse.server.policy_box import PolicyBox
+from midcourse.server.store import Store, open_store
+from midcourse.server.weights import load
+from midcourse.server.writer import TraceWriter
+
+JUDGES: dict[JudgeName, Callable[[], Judge]] = {"lexical": LexicalJudge}
+
+
+class Shelf:
+    """The store as readers see it: opened when it is first asked for, so a server starts while its store is down."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The open store.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        if self._store is None:
+            self._store = open_store(self._url)
+        return self._store
+
+    def get(self, id: str, /) -> Trace | None:
+        """The trace with exactly this id."""
+        return self.store.get(id)
+
+    def put(self, traces: Sequence[Trace]) -> None:
+        """Store at once, for jobs that have nobody waiting for a stream."""
+        self.store.put(traces)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._store is not None:
+            self._store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a guard is made of."""
+
+    settings: Settings
+    engine: EmbeddedEngine
+    judges: JudgeRunner
+    driver: Driver
+    policies: PolicyBox
+    writer: TraceWriter
+    shelf: Shelf
+
+
+@contextlib.asynccontextmanager
+async def assembled(settings: Settings, read: Callable[[], Settings], tap: Tap | None = None) -> AsyncIterator[Parts]:
+    """Load the model, start the threads, and stop them all at the end, engine first.
+
+    Args:
+        read: reads the settings again, for a reload of the policy.
+        tap: sees every event of every generation, as operators may; see ``Driver``.
+
+    Raises:
+        ConfigError: the model or the dialect cannot be had.
+    """
+    engine = EmbeddedEngine(load(settings.model, dialect=settings.dialect))
+    judges = JudgeRunner(JUDGES[settings.judge]())
+    writer = TraceWriter(
+        partial(open_store, settings.store), settings.spool_dir, sample_rate=settings.trace_sample_rate
+    )
+    shelf = Shelf(settings.store)
+    try:
+        yield Parts(
+            settings=settings,
+            engine=engine,
+            judges=judges,
+            driver=Driver(engine, judges, tap),
+            policies=PolicyBox(settings, read),
+            writer=writer,
+            shelf=shelf,
+        )
+    finally:
+        await engine.close()
+        await judges.close()
+        writer.close()
+        shelf.close()

@@ -1,0 +1,164 @@
+"""The command ``midcourse``. Knows flags, exit codes and one-line errors; each command's work has its own file.
+
+Exit codes: 0 done, 1 the work itself failed, 2 the command or its input was wrong, 130 interrupted.
+"""
+
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from midcourse import __version__
+from midcourse.server.config import Settings, load
+from midcourse.server.errors import CallerError, ConfigError, MidcourseError
+from midcourse.server.traces_cli import app as traces_app
+
+app = typer.Typer(
+    name="midcourse",
+    help="Keeps large reasoning models safe while they think.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(traces_app, name="traces", help="Look at, export and delete the records of guarded generations.")
+
+# Heavy parts are looked up when they are needed, so that `midcourse traces` does not wait for torch.
+EXTRAS = {"torch": "embedded", "transformers": "embedded", "gguf": "embedded", "openai": "demo", "httpx": "serve"}
+Config = Annotated[Path | None, typer.Option(help="YAML file with settings; MIDCOURSE_CONFIG names it, too.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
+FLAGS_EPILOG = "Any setting can be given as a flag: --port 9000, --policy.mode shadow. They are: "
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    command = typer.main.get_command(app)
+    try:
+        sys.exit(command.main(args=arguments, prog_name="midcourse", standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except click.ClickException as error:
+        _complain(error.format_message())
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0], "serve")
+        _complain(f"{error.name} is not installed; pip install 'midcourse[{extra}]'")
+        sys.exit(2)
+    except MidcourseError as error:
+        _complain(str(error))
+        sys.exit(2 if isinstance(error, CallerError) else 1)
+
+
+def _complain(message: str) -> None:
+    print(f"midcourse: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+
+
+def _late(name: str) -> Callable[..., Any]:
+    """A function of ours that brings heavy packages along."""
+    found: Callable[..., Any] = pkgutil.resolve_name(f"midcourse.server.{name}")
+    return found
+
+
+def overrides_of(arguments: Sequence[str]) -> dict[str, str]:
+    """``--port 9000 --policy.mode=shadow`` as dotted keys.
+
+    Raises:
+        ConfigError: something is no flag, or has no value.
+    """
+    found: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--") or flag == "--":
+            raise ConfigError(f"{flag}: unexpected; settings are given as --name value")
+        name, equals, value = flag[2:].partition("=")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ConfigError(f"{flag}: needs a value")
+            value = rest.pop(0)
+        found[name.replace("-", "_")] = value
+    return found
+
+
+def _settings(config: Path | None, arguments: Sequence[str], **defaults: str) -> Callable[[], Settings]:
+    given = overrides_of(arguments)
+    for key, value in defaults.items():
+        if f"MIDCOURSE_{key.upper()}" not in os.environ and config is None:
+            given.setdefault(key, value)
+    return lambda: load(config, given)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"midcourse {__version__}")
+        raise typer.Exit
+
+
+@app.command(context_settings=ANY_FLAG, epilog=FLAGS_EPILOG + ", ".join(Settings.model_fields) + ".")
+def serve(context: typer.Context, config: Config = None) -> None:
+    """Serve the OpenAI API with every generation guarded."""
+    read = _settings(config, context.args, log_format="console" if sys.stderr.isatty() else "json")
+    _late("serve:serve")(read(), read)
+
+
+@app.command(context_settings=ANY_FLAG)
+def collect(  # noqa: PLR0917
+    context: typer.Context,
+    prompts: Annotated[Path, typer.Argument(help="JSONL with prompt or messages, or text, one prompt a line.")],
+    config: Config = None,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="Generations of each prompt.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first prompts.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Completion tokens at most.")] = 512,
+    temperature: Annotated[float, typer.Option(min=0, max=2)] = 0.6,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, help="Sample k of a prompt draws with seed + k.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Generations at once.")] = 4,
+    json: Json = False,
+) -> None:
+    """Run a file of prompts through the guard and store every trace. Runs that were cut short go on where they were."""
+    read = _settings(config, context.args)
+    wish = {"samples": samples, "limit": limit, "max_tokens": max_tokens, "temperature": temperature}
+    wish |= {"top_p": top_p, "seed": seed, "concurrency": concurrency}
+    _late("collect:collect")(prompts, read(), json=json, **wish)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Text, a trace, or {prompt, reasoning, response}; - is stdin.")],
+    prompt: Annotated[str, typer.Option(help="The request, where the file does not hold it.")] = "",
+    config: Config = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if a step is flagged.")] = False,
+    json: Json = False,
+) -> None:
+    """Judge a finished chain of thought, step by step, without changing it."""
+    flagged = _late("check:check")(file, load(config), prompt=prompt, json=json)
+    raise typer.Exit(1 if flagged and exit_code else 0)
+
+
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Leave the server running.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Watch a real model's reasoning being corrected mid-stream."""
+    _late("demo:demo")(keep=serve, port=port)
+
+
+@app.command(context_settings=ANY_FLAG)
+def doctor(context: typer.Context, config: Config = None, json: Json = False) -> None:
+    """Look for what would keep a server from starting or serving well."""
+    healthy = _late("doctor:doctor")(_settings(config, context.args), json=json)
+    raise typer.Exit(0 if healthy else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""``midcourse collect``: runs a file of prompts through the guard, and stores every trace.
+
+The same driver as the server's, so that what is collected is what would be served. An id is made from the prompt, the
+sample's number and what it ran with, so a run that was cut short skips what it has already stored.
+"""
+
+import asyncio
+import hashlib
+import json as jsonlib
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from midcourse.guard.trace import Origin, Trace
+from midcourse.server.assembly import Parts, assembled
+from midcourse.server.config import Settings
+from midcourse.server.driver import Finished, Job
+from midcourse.server.engine import Sampling
+from midcourse.server.errors import CallerError, EngineError
+from midcourse.server.log import configure
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to run each prompt; the names are the flags'."""
+
+    samples: int
+    limit: int | None
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    concurrency: int
+
+
+def collect(prompts: Path, settings: Settings, *, json: bool, **wish: Any) -> None:
+    """Run, store, and print a summary.
+
+    Raises:
+        CallerError: the file cannot be read, or a line of it is no prompt.
+    """
+    wanted = Wish(**wish)
+    chats = list(read_prompts(prompts))[: wanted.limit]
+    configure(settings.model_copy(update={"log_level": "warning"}))
+    summary = asyncio.run(_collect(chats, settings, wanted, quiet=json))
+    if json:
+        print(jsonlib.dumps(summary))  # noqa: T201
+        return
+    console = Console()
+    for key, value in summary.items():
+        console.print(f"{key.replace('_', ' '):>16}  {value}", highlight=False)
+    console.print(f"Look at them: midcourse traces list --store {settings.store}", highlight=False)
+
+
+def read_prompts(file: Path) -> Iterator[list[Message]]:
+    """Chats from JSONL rows with ``messages`` or ``prompt``, or from lines of plain text.
+
+    Raises:
+        CallerError: naming the line.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallerError(f"{file}: cannot read it: {error}", param="prompts") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if not line.lstrip().startswith("{"):
+            yield [{"role": "user", "content": line.strip()}]
+            continue
+        try:
+            row = jsonlib.loads(line)
+        except jsonlib.JSONDecodeError as error:
+            raise CallerError(f"{file}:{number}: not JSON: {error}", param="prompts") from error
+        if isinstance(row.get("messages"), list) and row["messages"]:
+            yield row["messages"]
+        elif isinstance(row.get("prompt"), str) and row["prompt"].strip():
+            yield [{"role": "user", "content": row["prompt"]}]
+        else:
+            raise CallerError(f"{file}:{number}: expected a text field prompt, or a list messages", param="prompts")
+
+
+async def _collect(chats: list[list[Message]], settings: Settings, wish: Wish, *, quiet: bool) -> dict[str, Any]:
+    began = time.perf_counter()
+    async with assembled(settings, lambda: settings) as parts:
+        jobs = [_job(parts, chat, sample, wish) for chat in chats for sample in range(wish.samples)]
+        left = [job for job in {job.id: job for job in jobs}.values() if parts.shelf.get(job.id) is None]
+        outcomes: Counter[str] = Counter()
+        interventions = 0
+        with _progress(quiet) as progress:
+            bar = progress.add_task("collecting", total=len(jobs), completed=len(jobs) - len(left))
+            async for trace in _run_all(parts, left, wish.concurrency):
+                outcomes[trace.outcome] += 1
+                interventions += len(trace.interventions)
+                progress.advance(bar)
+    return {
+        "prompts": len(chats),
+        "generations": len(jobs),
+        "already_stored": len(jobs) - len(left),
+        "outcomes": dict(outcomes),
+        "interventions": interventions,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+async def _run_all(parts: Parts, jobs: list[Job], concurrency: int) -> AsyncIterator[Trace]:
+    """Run the jobs, so many at once, and hand over each trace once it is stored."""
+    queue = iter(jobs)
+    done: asyncio.Queue[Trace | BaseException] = asyncio.Queue()
+
+    async def work() -> None:
+        try:
+            for job in queue:
+                trace = await _run(parts, job)
+                await asyncio.to_thread(parts.shelf.put, [trace])
+                done.put_nowait(trace)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the results
+            done.put_nowait(error)
+
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    try:
+        for _ in jobs:
+            result = await done.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def _run(parts: Parts, job: Job) -> Trace:
+    async for event in parts.driver.run(replace(job, origin=replace(job.origin, created=time.time()))):
+        if isinstance(event, Finished):
+            return event.trace
+    raise EngineError(f"{job.id}: the generation ended without a result")
+
+
+def _job(parts: Parts, chat: list[Message], sample: int, wish: Wish) -> Job:
+    engine, policy = parts.engine, parts.policies.current
+    judge = parts.judges.judge.name
+    sampling = Sampling(wish.max_tokens, wish.temperature, wish.top_p, wish.seed + sample)
+    settled = {"max_tokens": wish.max_tokens, "temperature": wish.temperature, "top_p": wish.top_p}
+    settled |= {"seed": wish.seed + sample}
+    key = jsonlib.dumps([chat, settled, engine.name, judge, policy.hash], sort_keys=True)
+    prompt_ids = engine.render(chat)
+    return Job(
+        id=f"collect-{hashlib.sha256(key.encode()).hexdigest()[:24]}",
+        prompt_ids=prompt_ids,
+        prompt=str(next((m.get("content") for m in reversed(chat) if m.get("role") == "user"), "")),
+        starts=engine.dialect.starts_in(engine.detokenize(prompt_ids)),
+        sampling=sampling,
+        policy=policy,
+        origin=Origin(
+            choice=sample,
+            model=engine.name,
+            judge=judge,
+            policy=policy.hash,
+            messages=tuple(chat),
+            prompt_ids=prompt_ids,
+            sampling=settled,
+            purpose="collect",
+        ),
+    )
+
+
+def _progress(quiet: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(file=sys.stderr)
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=quiet)

@@ -1,0 +1,130 @@
+"""``midcourse doctor``: tries what a server needs, and says what is wrong and what to do about it."""
+
+import importlib.metadata
+import json as jsonlib
+import os
+import platform
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from midcourse import __version__
+from midcourse.guard.verdict import Query
+from midcourse.server.assembly import JUDGES
+from midcourse.server.config import Settings
+from midcourse.server.errors import MidcourseError
+from midcourse.server.store import open_store
+from midcourse.server.weights import load
+
+Status = Literal["ok", "warn", "fail"]
+MARKS: dict[Status, str] = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
+PACKAGES = ("torch", "transformers", "fastapi", "uvicorn", "sqlalchemy", "prometheus-client", "openai", "vllm")
+OPTIONAL = {"openai", "vllm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried."""
+
+    what: str
+    status: Status
+    detail: str
+
+
+def doctor(read: Callable[[], Settings], *, json: bool) -> bool:
+    """Try everything and print it.
+
+    Returns:
+        False where something failed.
+    """
+    console = Console(soft_wrap=True)
+    findings: list[Finding] = []
+    for finding in _examine(read):
+        findings.append(finding)
+        if not json:
+            console.print(f"{MARKS[finding.status]} {finding.what:12} ", end="")
+            console.print(finding.detail, markup=False, highlight=False)
+    if json:
+        print(jsonlib.dumps([asdict(finding) for finding in findings]))  # noqa: T201
+    return all(finding.status != "fail" for finding in findings)
+
+
+def _examine(read: Callable[[], Settings]) -> Iterator[Finding]:
+    cores = f"{os.cpu_count()} cores"
+    yield Finding(
+        "midcourse", "ok", f"{__version__}, Python {platform.python_version()}, {platform.machine()}, {cores}"
+    )
+    yield from _packages()
+    try:
+        settings = read()
+    except MidcourseError as error:
+        yield Finding("settings", "fail", str(error))
+        return
+    policy = settings.policy
+    yield Finding("settings", "ok", f"mode {policy.mode}, streaming {policy.streaming}, policy {policy.hash}")
+    if not settings.api_keys:
+        yield Finding("api_keys", "warn", "none: whoever reaches the port may use it; set MIDCOURSE_API_KEYS")
+    if not settings.admin_keys:
+        yield Finding("admin_keys", "warn", "none: traces and reloads are closed over HTTP; set MIDCOURSE_ADMIN_KEYS")
+    for what, attempt in (("port", _port), ("store", _store), ("spool", _spool), ("judge", _judge), ("model", _model)):
+        try:
+            yield Finding(what, "ok", attempt(settings))
+        except (MidcourseError, OSError) as error:
+            yield Finding(what, "fail", " ".join(str(error).split()))
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            if name not in OPTIONAL:
+                yield Finding(name, "fail", "not installed; pip install 'midcourse[serve,embedded]'")
+
+
+def _port(settings: Settings) -> str:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise OSError(f"{settings.host}:{settings.port}: {error.strerror}; choose another --port") from error
+    return f"{settings.host}:{settings.port} is free"
+
+
+def _store(settings: Settings) -> str:
+    store = open_store(settings.store)
+    try:
+        store.check()
+        return f"{settings.store} answers"
+    finally:
+        store.close()
+
+
+def _spool(settings: Settings) -> str:
+    settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=settings.spool_dir):
+        waiting = len(list(Path(settings.spool_dir).glob("*.jsonl")))
+    return f"{settings.spool_dir} is writable, {waiting} files wait in it"
+
+
+def _judge(settings: Settings) -> str:
+    judge = JUDGES[settings.judge]()
+    query = Query("How do I bake bread?", "", "First I should think about the flour.", "reasoning", 0)
+    judge.judge([query])
+    began = time.perf_counter()
+    judge.judge([query] * 32)
+    return f"{judge.name}: {(time.perf_counter() - began) / 32 * 1e3:.3f} ms a step"
+
+
+def _model(settings: Settings) -> str:
+    began = time.perf_counter()
+    weights = load(settings.model, dialect=settings.dialect)
+    seconds = time.perf_counter() - began
+    return f"{weights.name}: dialect {weights.dialect.name}, context {weights.context_length}, {seconds:.1f} s to load"
