@@ -228,8 +228,8 @@ class TraceWriter:
 
     def _drop(self, batch: list[_Waiting], why: str) -> None:
         if batch:
-            _acknowledge(batch, "dropped")
             self._rarely("traces were dropped", why=why, count=len(batch))
+            _acknowledge(batch, "dropped")
 
 
 class _Rarely:
