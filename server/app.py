@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -29,10 +30,12 @@ from midcourse.server.fan import Gate
 from midcourse.server.metrics import BUILD
 from midcourse.server.policy_box import PolicyBox
 from midcourse.server.replies import error_reply
+from midcourse.server.report import report_of
 from midcourse.server.routes_openai import router
 from midcourse.server.routes_ops import admin, probes
 from midcourse.server.service import Looks, Records, Runs, Service
 
+log = structlog.get_logger(__name__)
 ABOUT = "An OpenAI-compatible API that watches a model's reasoning and corrects it while it thinks."
 
 
@@ -103,8 +106,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.texts.shutdown(wait=False, cancel_futures=True)
 
 
-async def _failed(_request: Request, error: Exception) -> JSONResponse:
-    return error_reply(error)
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    reply = error_reply(error)
+    if reply.status_code >= 500:
+        log.error("engine_failed", request_id=report_of(request.scope).request_id, problem=str(error))
+    return reply
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from midcourse.server.metrics import REQUESTS
-from midcourse.server.replies import CLIENT_GONE, ClientGone, error_reply
+from midcourse.server.replies import error_reply
 from midcourse.server.report import KEY, Report
 
 log = structlog.get_logger(__name__)
@@ -51,8 +51,6 @@ class Edge:
 
         try:
             await self._app(scope, self._limited(scope, receive), tell)
-        except ClientGone:
-            report.status = CLIENT_GONE
         except Exception as error:
             log.exception("request_failed", request_id=report.request_id, id=report.id)
             report.status = 500

@@ -10,7 +10,10 @@ from midcourse.server.config import Settings
 
 
 def configure(settings: Settings) -> None:
-    """Send everything to stderr, at the level and in the format of the settings. For a process, once."""
+    """Send everything to stderr, at the level and in the format of the settings. For a process, once.
+
+    uvicorn is to be started with ``log_config=None`` and ``access_log=False``: its lines come out here, too.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -32,8 +35,9 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(level, logging.INFO))
-    logging.getLogger("midcourse").setLevel(level)
+    root.setLevel(logging.WARNING)  # HTTP clients would log every request otherwise
+    for name, least in (("midcourse", level), ("uvicorn", max(level, logging.INFO))):
+        logging.getLogger(name).setLevel(least)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

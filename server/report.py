@@ -23,10 +23,6 @@ class Report:
     tokens: int = 0
     interventions: int = 0
 
-    def fail(self, status: int) -> None:
-        """The response has begun, and yet it failed."""
-        self.status = status
-
     @property
     def outcome(self) -> str:
         """One of a closed set."""

@@ -19,7 +19,7 @@ from midcourse.server.wire_replies import ChatCompletion, Completion, Model, Mod
 router = APIRouter(prefix="/v1")
 
 ANNOTATE = "X-Midcourse-Metadata"
-_STREAM: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+_STREAM: dict[str, Any] = {"text/event-stream": {}}
 
 
 @router.post(

@@ -69,7 +69,7 @@ async def _stream(service: Service, call: Call, shape: Shape, report: Report, si
         if not sink.started:
             raise
         refused = refusal_of(error)
-        report.fail(refused.status)
+        report.status = refused.status
         log.error("stream_failed", id=call.id, status=refused.status, exc_info=refused.status == 500)
         await sink.data(error_body(refused))
 

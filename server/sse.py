@@ -5,13 +5,14 @@ Knows ASGI messages. Refuses to know what is in an event.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from midcourse.server.replies import ClientGone
+from midcourse.server.replies import CLIENT_GONE, ClientGone
+from midcourse.server.report import report_of
 
 T = TypeVar("T")
 
@@ -82,8 +83,9 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Play. Errors before the first event are raised; afterwards ``play`` must have dealt with them."""
         sink = Sink(send, self.raw_headers)
-        await unless_gone(receive, self._play(sink))
-        await sink.close()
-
-
-Play = Callable[[Sink], Awaitable[None]]
+        try:
+            await unless_gone(receive, self._play(sink))
+        except ClientGone:
+            report_of(scope).status = CLIENT_GONE
+        else:
+            await sink.close()

@@ -4,6 +4,7 @@ Knows the fields that we honour, and those that we must refuse rather than ignor
 Types are strict, as JSON's are: ``"n": "2"`` is an error. Fields that nobody here knows are let pass, as vLLM does.
 """
 
+import json
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -170,6 +171,19 @@ class Request(_Object):
     metadata: dict[str, Any] | None = None
     midcourse: Extension | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_characters(cls, body: object) -> object:
+        """JSON can spell half a character, which no tokenizer takes and no answer could repeat."""
+        if isinstance(body, dict):
+            try:
+                json.dumps(body, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                raise PydanticCustomError("surrogate", "a text holds half of a surrogate pair") from error
+            except RecursionError as error:
+                raise PydanticCustomError("depth", "the body is nested too deeply") from error
+        return body
+
     @model_validator(mode="after")
     def _options_need_a_stream(self) -> Self:
         if self.stream_options is not None and not self.stream:
@@ -221,7 +235,7 @@ class ChatRequest(Request):
 
     @model_validator(mode="after")
     def _alternatives_need_logprobs(self) -> Self:
-        if self.top_logprobs is not None and not self.logprobs:
+        if self.top_logprobs and not self.logprobs:
             raise PydanticCustomError("top_logprobs", "top_logprobs is only allowed when logprobs is true")
         return self
 
@@ -238,9 +252,10 @@ def _kind_of_prompt(value: object) -> str:
     return "(ids)" if isinstance(first, int) else "(texts)"
 
 
+PromptText = Annotated[str, StringConstraints(min_length=1)]
 Prompt = Annotated[
-    Annotated[str, Tag("(text)")]
-    | Annotated[list[str], Field(min_length=1), Tag("(texts)")]
+    Annotated[PromptText, Tag("(text)")]
+    | Annotated[list[PromptText], Field(min_length=1), Tag("(texts)")]
     | Annotated[TokenIds, Tag("(ids)")]
     | Annotated[list[TokenIds], Field(min_length=1), Tag("(id lists)")],
     Discriminator(_kind_of_prompt),

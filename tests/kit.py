@@ -1,4 +1,4 @@
-"""A server for tests: real routes, real driver, scripted engine, a judge that goes by words, a writer that remembers."""
+"""A server for tests: real routes, real driver, scripted engine, a judge of words, a writer that remembers."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -21,6 +22,15 @@ from midcourse.server.judging import JudgeRunner
 from midcourse.server.policy_box import PolicyBox
 from midcourse.server.scripted import Script, ScriptedEngine
 from tests.play import by_word
+
+# structlog's own tracebacks take seconds to draw.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+)
 
 CALM = "Let me think. All is fine.\n</think>\n\nThe answer is 4."
 CUED = Script("Let me think. First, the BAD plan. And more.", (" No, I stop.\n</think>\n\nI can't help with that.",))
