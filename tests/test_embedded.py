@@ -1,0 +1,407 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from midcourse.guard.delta import Delta
+from midcourse.guard.phase import Phase
+from midcourse.server.decoding import Decoding
+from midcourse.server.embedded import EmbeddedEngine, EmbeddedGeneration
+from midcourse.server.engine import Engine, Sampling, TokenLogprob
+from midcourse.server.errors import CallerError, EngineError
+from midcourse.server.weights import Weights
+from tests.tiny import TinyLlama, tiny_weights
+
+GREEDY = Sampling(max_tokens=24, temperature=0)
+QUESTION = "The three largest cities of France are"
+
+
+@pytest.fixture
+def tiny(weights: Weights) -> Weights:
+    return tiny_weights(weights.tokenizer)
+
+
+@asynccontextmanager
+async def opened(weights: Weights) -> AsyncIterator[EmbeddedEngine]:
+    engine = EmbeddedEngine(weights)
+    yield engine
+    await engine.close()
+
+
+async def read_all(generation: EmbeddedGeneration) -> list[Delta]:
+    deltas: list[Delta] = []
+    while not deltas or deltas[-1].finish_reason is None:
+        deltas += await generation.read()
+    return deltas
+
+
+async def read_some(generation: EmbeddedGeneration, count: int) -> list[Delta]:
+    deltas: list[Delta] = []
+    while len(deltas) < count:
+        deltas += await generation.read()
+    return deltas
+
+
+async def complete(engine: EmbeddedEngine, prompt: tuple[int, ...], sampling: Sampling) -> list[Delta]:
+    generation = engine.start(prompt, sampling)
+    deltas = await read_all(generation)
+    await generation.close()
+    return deltas
+
+
+def ids_of(deltas: Sequence[Delta]) -> tuple[int, ...]:
+    return tuple(token for delta in deltas for token in delta.token_ids)
+
+
+def text_of(deltas: Sequence[Delta]) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+async def test_greedy_is_what_transformers_own_loop_generates(engine: EmbeddedEngine, weights: Weights) -> None:
+    prompt = engine.render([{"role": "user", "content": "How do I bake bread?"}])
+    deltas = await complete(engine, prompt, GREEDY)
+    model: Any = weights.model  # generate is typed too narrowly to be called
+    with torch.inference_mode():
+        theirs = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)
+    assert ids_of(deltas) == tuple(theirs[0, len(prompt) :].tolist())
+    assert all(len(delta.token_ids) == 1 for delta in deltas)
+    assert text_of(deltas) == engine.detokenize(ids_of(deltas))
+    assert text_of(deltas).startswith("Okay, the user wants to know how to bake bread.")
+    assert deltas[-1].finish_reason == "length"
+
+
+async def test_a_resume_goes_on_exactly_as_a_fresh_run_of_the_same_prefix(engine: EmbeddedEngine) -> None:
+    prompt = engine.tokenize(QUESTION)
+    generation = engine.start(prompt, GREEDY)
+    kept = ids_of(await read_some(generation, 8))[:5]
+    forced = await generation.resume(kept, " But wait: what about rivers?", 1)
+    after = await read_all(generation)
+    await generation.close()
+    assert forced.text == engine.detokenize(forced.token_ids) == " But wait: what about rivers?"
+    assert (forced.forced, forced.generation, forced.finish_reason) == (True, 1, None)
+    assert {delta.generation for delta in after} == {1}
+    assert len(kept + forced.token_ids + ids_of(after)) == GREEDY.max_tokens
+    prefix = (*prompt, *kept, *forced.token_ids)
+    fresh = await complete(engine, prefix, Sampling(max_tokens=len(ids_of(after)), temperature=0))
+    assert (ids_of(fresh), text_of(fresh)) == (ids_of(after), text_of(after))
+
+
+async def test_log_probabilities_are_those_of_one_pass_over_the_whole(engine: EmbeddedEngine, weights: Weights) -> None:
+    prompt = engine.tokenize(QUESTION)
+    generation = engine.start(prompt, Sampling(max_tokens=12, temperature=0.7, seed=4, logprobs=2))
+    sampled = (await read_some(generation, 4))[:3]
+    kept = ids_of(sampled)
+    forced = await generation.resume(kept, " But wait.", 1)
+    after = await read_all(generation)
+    await generation.close()
+    assert isinstance(forced.logprobs, tuple)
+    scores = [delta.logprobs for delta in sampled] + list(forced.logprobs) + [delta.logprobs for delta in after]
+    ids = kept + forced.token_ids + ids_of(after)
+    with torch.inference_mode():
+        whole = torch.log_softmax(weights.model(torch.tensor([[*prompt, *ids]])).logits[0].float(), dim=-1)
+    for place, (token, score) in enumerate(zip(ids, scores, strict=True), start=len(prompt) - 1):
+        assert isinstance(score, TokenLogprob)
+        assert (score.token_id, score.token) == (token, engine.detokenize([token]))
+        assert score.logprob == pytest.approx(whole[place, token].item(), abs=2e-3)
+        assert [other for _, other, _ in score.top] == whole[place].topk(2).indices.tolist()
+
+
+async def test_no_alternatives_is_still_a_log_probability(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        deltas = await complete(engine, (5, 6), Sampling(max_tokens=1, logprobs=0))
+    assert isinstance(deltas[0].logprobs, TokenLogprob)
+    assert deltas[0].logprobs.top == ()
+
+
+async def test_a_seed_repeats_and_what_was_thrown_away_leaves_no_trace(tiny: Weights) -> None:
+    async def run(engine: EmbeddedEngine, read: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        generation = engine.start((5, 6, 7), Sampling(max_tokens=30, top_p=0.95, seed=seed))
+        before = ids_of(await read_some(generation, read))
+        await generation.resume(before[:3], " no", 1)
+        return before[:3], ids_of(await read_all(generation))
+
+    async with opened(tiny) as engine:
+        assert await run(engine, 4, 11) == await run(engine, 17, 11) != await run(engine, 4, 12)
+        unseeded = [ids_of(await complete(engine, (5, 6, 7), Sampling(max_tokens=8))) for _ in range(2)]
+        assert unseeded[0] != unseeded[1]
+
+
+@pytest.mark.parametrize("logprobs", [None, 2])
+def test_a_rewind_recomputes_at_most_the_forced_text_and_one_token(tiny: Weights, logprobs: int | None) -> None:
+    prompt, forced = tuple(range(20, 60)), [7, 8, 9]
+    for made in range(1, 8):
+        for kept in range(made + 1):
+            decoding = Decoding(tiny, prompt, Sampling(temperature=0, logprobs=logprobs), limit=50)
+            ids = [decoding.turn().deltas[0].token_ids[0] for _ in range(made)]
+            assert decoding.forwarded == len(prompt) + made - 1
+            decoding.rewind(kept, forced, 1)
+            before = decoding.forwarded
+            turn = decoding.turn()
+            assert decoding.forwarded - before <= len(forced) + 1
+            assert (None if turn.forced is None else [score.token_id for score in turn.forced]) == (logprobs and forced)
+            fresh = Decoding(tiny, (*prompt, *ids[:kept], *forced), Sampling(temperature=0), limit=50)
+            after = [turn.deltas[0].token_ids, decoding.turn().deltas[0].token_ids]
+            assert after == [fresh.turn().deltas[0].token_ids, fresh.turn().deltas[0].token_ids]
+
+
+async def test_the_bound_holds_through_the_engine_even_after_the_end(engine: EmbeddedEngine) -> None:
+    prompt = engine.tokenize(QUESTION)
+    generation = engine.start(prompt, Sampling(max_tokens=6, temperature=0))
+    kept = ids_of(await read_all(generation))[:4]
+    before = generation.forwarded
+    assert before == len(prompt) + 5
+    forced = await generation.resume(kept, " But", 1)
+    after = await read_all(generation)
+    await generation.close()
+    assert len(after) == 1
+    assert generation.forwarded - before <= len(forced.token_ids) + 1
+
+
+async def test_a_resume_may_follow_a_resume_before_the_model_has_turned(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        generation = engine.start((5, 6, 7), Sampling(max_tokens=20, temperature=0))
+        kept = ids_of(await read_some(generation, 3))[:2]
+        first = await generation.resume(kept, " one two", 1)
+        second = await generation.resume(kept + first.token_ids[:1], "", 2)
+        after = await read_all(generation)
+        fresh = await complete(engine, (5, 6, 7, *kept, *first.token_ids[:1]), Sampling(max_tokens=17, temperature=0))
+    assert (second.text, second.token_ids) == ("", ())
+    assert ids_of(after) == ids_of(fresh)
+
+
+async def test_a_resume_before_anything_was_read_keeps_nothing(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        generation = engine.start((5, 6, 7), Sampling(max_tokens=10, temperature=0))
+        forced = await generation.resume((), " no", 1)
+        after = await read_all(generation)
+        fresh = await complete(engine, (5, 6, 7, *forced.token_ids), Sampling(max_tokens=9, temperature=0))
+    assert ids_of(after) == ids_of(fresh)
+
+
+async def test_only_what_was_sent_can_be_kept(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        generation = engine.start((5, 6, 7), Sampling(max_tokens=5, temperature=0))
+        sent = ids_of(await read_all(generation))
+        for kept in [(sent[0] + 1,), (*sent, 9)]:
+            with pytest.raises(EngineError, match="no prefix of the 5 sent"):
+                await generation.resume(kept, " no", 1)
+
+
+async def test_three_completions_take_turns(tiny: Weights) -> None:
+    assert isinstance(tiny.model, TinyLlama)
+    gate = threading.Event()
+    tiny.model.before = gate.wait
+    async with opened(tiny) as engine:
+        sampling = Sampling(max_tokens=20, temperature=0)
+        generations = [engine.start((5, 6, first), sampling) for first in (7, 8, 9)]
+        gate.set()
+        await asyncio.gather(*(read_all(generation) for generation in generations))
+    turns = tiny.model.caches
+    assert len(turns) == 60
+    assert len(set(turns)) == 3
+    assert all(len(set(turns[at : at + 3])) == 3 for at in range(58))
+
+
+async def test_one_closed_before_its_prefill_never_runs(tiny: Weights) -> None:
+    assert isinstance(tiny.model, TinyLlama)
+    gate = threading.Event()
+    tiny.model.before = gate.wait
+    async with opened(tiny) as engine:
+        first, second = (engine.start((5, 6, 7), Sampling(max_tokens=4)) for _ in range(2))
+        waiting = asyncio.ensure_future(second.read())
+        await asyncio.sleep(0)
+        assert engine.running == 2
+        await second.close()
+        await second.close()
+        assert engine.running == 1
+        gate.set()
+        with pytest.raises(EngineError, match="was closed"):
+            await waiting
+        await read_all(first)
+        await first.close()
+        assert second.forwarded == 0
+        assert engine.running == 0
+
+
+async def test_one_closed_in_mid_run_stops_within_a_token(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        generation = engine.start((5, 6, 7), Sampling(temperature=0))
+        await generation.read()
+        await generation.close()
+        at_close = generation.forwarded
+        await complete(engine, (5,), Sampling(max_tokens=20))
+        assert generation.forwarded - at_close <= 1
+        with pytest.raises(EngineError, match="was closed"):
+            await generation.resume((), " no", 1)
+
+
+async def test_a_failing_forward_ends_its_own_generation_only(tiny: Weights) -> None:
+    assert isinstance(tiny.model, TinyLlama)
+
+    def fail() -> None:
+        raise ValueError("out of cheese")
+
+    async with opened(tiny) as engine:
+        tiny.model.before = fail
+        broken = engine.start((5,), Sampling(max_tokens=3))
+        for _ in range(2):
+            with pytest.raises(EngineError, match="the model failed: out of cheese"):
+                await broken.read()
+        tiny.model.before = lambda: None
+        assert len(await complete(engine, (5,), Sampling(max_tokens=3))) == 3
+        assert engine.running == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("logprobs", [None, 1])
+async def test_a_dead_thread_leaves_nobody_waiting(tiny: Weights, logprobs: int | None) -> None:
+    assert isinstance(tiny.model, TinyLlama)
+    engine = EmbeddedEngine(tiny)
+    resumed = engine.start((5,), Sampling(max_tokens=3, logprobs=logprobs))
+    kept = ids_of(await read_all(resumed))[:1]
+
+    def die() -> None:
+        raise SystemExit
+
+    tiny.model.before = die
+    reading = engine.start((6,), Sampling(max_tokens=3))
+    with pytest.raises(EngineError, match="thread died"):
+        await reading.read()
+    with pytest.raises(EngineError, match="thread died"):
+        await resumed.resume(kept, " no", 1)
+    with pytest.raises(EngineError, match="thread died"):
+        engine.start((5,), Sampling())
+    await engine.close()
+
+
+async def test_a_resume_that_waits_for_scores_hears_of_the_failure(tiny: Weights) -> None:
+    assert isinstance(tiny.model, TinyLlama)
+
+    def fail() -> None:
+        raise ValueError("out of cheese")
+
+    async with opened(tiny) as engine:
+        generation = engine.start((5,), Sampling(max_tokens=3, logprobs=1))
+        await read_all(generation)
+        tiny.model.before = fail
+        with pytest.raises(EngineError, match="out of cheese"):
+            await generation.resume((), " no", 1)
+
+
+async def test_closing_the_engine_ends_everything(tiny: Weights) -> None:
+    engine = EmbeddedEngine(tiny)
+    generation = engine.start((5, 6, 7), Sampling())
+    await engine.close()
+    await engine.close()
+    with pytest.raises(EngineError, match="engine was closed"):
+        await read_all(generation)
+    with pytest.raises(EngineError, match="engine was closed"):
+        engine.start((5,), Sampling())
+    assert engine.running == 0
+
+
+async def test_max_tokens_counts_what_was_kept_and_forced(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        generation = engine.start((5, 6, 7), Sampling(max_tokens=8, logprobs=0))
+        kept = ids_of(await read_all(generation))
+        assert len(kept) == 8
+        before = generation.forwarded
+        full = await generation.resume(kept[:7], " no", 1)
+        assert (full.finish_reason, len(full.token_ids)) == ("length", 1)
+        assert isinstance(full.logprobs, tuple)
+        assert len(full.logprobs) == 1
+        assert generation.forwarded - before <= 2
+        again = await generation.resume(kept[:5], " no", 2)
+        assert again.finish_reason is None
+        assert len(await read_all(generation)) == 2
+
+
+async def test_without_max_tokens_the_context_is_the_limit(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        deltas = await complete(engine, tuple(range(10, 250)), Sampling(temperature=0))
+    assert (len(ids_of(deltas)), deltas[-1].finish_reason) == (256 - 240, "length")
+
+
+async def test_the_end_of_text_has_neither_text_nor_ids(weights: Weights) -> None:
+    async with opened(tiny_weights(weights.tokenizer, eos=frozenset(range(49152)))) as engine:
+        assert await complete(engine, (5,), Sampling(logprobs=1)) == [Delta("", (), 0, finish_reason="stop")]
+
+
+async def test_a_stop_string_ends_the_text_before_it(engine: EmbeddedEngine) -> None:
+    prompt = engine.tokenize(QUESTION)
+    whole = text_of(await complete(engine, prompt, GREEDY))
+    stop = whole[20:29]
+    deltas = await complete(engine, prompt, Sampling(max_tokens=24, temperature=0, stop=(stop, "never")))
+    assert text_of(deltas) == whole[: whole.index(stop)]
+    assert deltas[-1].finish_reason == "stop"
+
+
+async def test_a_stop_string_in_forced_text_stops_nothing(tiny: Weights) -> None:
+    async with opened(tiny) as engine:
+        generation = engine.start((5, 6, 7), Sampling(max_tokens=12, seed=1, stop=("STOP",)))
+        kept = ids_of(await read_all(generation))[:2]
+        forced = await generation.resume(kept, " STOP here.", 1)
+        after = await read_all(generation)
+    assert forced.text == " STOP here."
+    assert len(kept + forced.token_ids + ids_of(after)) == 12
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sampling", "param", "says"),
+    [
+        (tuple(range(256)), Sampling(), "messages", "256 tokens; 255 are allowed"),
+        ((), Sampling(), "prompt", "one or more token ids"),
+        ((5, 49152), Sampling(), "prompt", "from 0 to 49151"),
+        ((5, -1), Sampling(), "prompt", "from 0 to 49151"),
+        ((5,), Sampling(max_tokens=0), "max_tokens", "at least 1"),
+    ],
+)
+async def test_what_cannot_be_started_is_the_callers_fault(
+    tiny: Weights, prompt: tuple[int, ...], sampling: Sampling, param: str, says: str
+) -> None:
+    async with opened(tiny) as engine:
+        with pytest.raises(CallerError, match=says) as caught:
+            engine.start(prompt, sampling)
+        assert caught.value.param == param
+        assert engine.running == 0
+
+
+def test_the_prompt_of_a_chat_opens_the_reasoning(engine: EmbeddedEngine) -> None:
+    seam: Engine = engine
+    prompt = seam.detokenize(seam.render([{"role": "user", "content": "🦜 <think> é"}], unknown_to_the_template=1))
+    assert "<|im_start|>user\n🦜 <think> é<|im_end|>" in prompt
+    assert seam.dialect.starts_in(prompt) is Phase.REASONING
+
+
+def test_raw_text_becomes_ids_and_text_again(engine: EmbeddedEngine) -> None:
+    text = "<|im_start|>user\n日本 👩‍👩‍👧 </think>"
+    ids = engine.tokenize(text)
+    assert ids[0] == 1
+    assert engine.detokenize(ids) == text
+
+
+@pytest.mark.parametrize("message", [{"role": "poet", "content": "Hi"}, {"role": "user", "content": 3}, {}])
+def test_messages_that_the_template_refuses_are_the_callers_fault(
+    engine: EmbeddedEngine, message: dict[str, object]
+) -> None:
+    with pytest.raises(CallerError, match="the chat template refuses the messages") as caught:
+        engine.render([message])
+    assert caught.value.param == "messages"
+
+
+def test_the_caller_cannot_replace_the_template(engine: EmbeddedEngine) -> None:
+    with pytest.raises(CallerError, match="chat_template is not for the caller") as caught:
+        engine.render([{"role": "user", "content": "Hi"}], chat_template="{{ 1 }}")
+    assert caught.value.param == "chat_template_kwargs"
+
+
+async def test_a_model_without_a_chat_template_says_so(weights: Weights, tiny: Weights) -> None:
+    template, weights.tokenizer.chat_template = weights.tokenizer.chat_template, None
+    async with opened(tiny) as engine:
+        with pytest.raises(CallerError, match="tiny has no chat template: use /v1/completions"):
+            engine.render([{"role": "user", "content": "Hi"}])
+    weights.tokenizer.chat_template = template
