@@ -19,6 +19,7 @@ from midcourse.guard.verdict import Judge as Judging
 from midcourse.server.assembly import JUDGES
 from midcourse.server.config import Settings
 from midcourse.server.errors import CallerError
+from midcourse.server.show import visible
 
 COLOURS = {"neutral": "", "cue": "yellow", "harmful": "red", "safety": "green"}
 BATCH = 64
@@ -94,6 +95,6 @@ def _print(trace: Trace, flagged: set[int]) -> None:
         mark = "✗" if step.index in flagged else " "
         line = Text(f"{mark} {unsafe:4.2f} {label:8}", style="bold red" if step.index in flagged else "dim")
         line.append(f" {step.phase[:4]} ", style="dim")
-        line.append(" ".join(step.text.split()), style=COLOURS[label])
+        line.append(visible(" ".join(step.text.split())), style=COLOURS[label])
         console.print(line)
     console.print(f"{len(trace.steps)} steps, {len(flagged)} flagged", style="bold")

@@ -51,7 +51,7 @@ TOKENS = Counter(
     ["kind"],
 )
 TRACE_QUEUE = Gauge("midcourse_trace_queue_length", "Traces waiting for the writer.", multiprocess_mode="livesum")
-TRACES = Counter("midcourse_traces_total", "Traces by fate: stored, spooled, replayed, dropped.", ["fate"])
+TRACES = Counter("midcourse_traces_total", "Traces by fate: stored, spooled, replayed, rejected, dropped.", ["fate"])
 RELOADS = Counter("midcourse_policy_reloads_total", "Policy reloads by result: ok, error.", ["result"])
 BUILD = Gauge(
     "midcourse_build_info",
