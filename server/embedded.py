@@ -90,10 +90,10 @@ class EmbeddedGeneration:
         self._number = generation
         self._ready.clear()
         scores = self.loop.create_future() if self._scored and ids else None
-        self._scores = scores
         self._engine.order(self, Rewind(len(kept), ids, generation, scores))
+        self._scores = scores
         full = len(self._sent) >= self._limit
-        logprobs = await scores if scores is not None else None
+        logprobs = await scores if scores is not None else () if self._scored else None
         return Delta(forced, ids, generation, "length" if full else None, forced=True, logprobs=logprobs)
 
     async def close(self) -> None:
@@ -148,6 +148,11 @@ class EmbeddedEngine:
         self._threads = threads or os.cpu_count() or 1
         self._thread = threading.Thread(target=self._work, name="midcourse-model", daemon=True)
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """False once the model thread has ended: nothing can be generated any more."""
+        return self._failure is None
 
     @property
     def running(self) -> int:
@@ -217,6 +222,8 @@ class EmbeddedEngine:
     def order(self, generation: EmbeddedGeneration, rewind: Rewind) -> None:
         """Have ``generation`` turned back at its next turn."""
         with self._changed:
+            if self._failure is not None:
+                raise self._failure
             generation.orders.append(rewind)
             self._enter(generation)
 
