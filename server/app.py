@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -28,7 +29,7 @@ from midcourse.server.engine import Engine
 from midcourse.server.errors import MidcourseError
 from midcourse.server.fan import Gate
 from midcourse.server.metrics import BUILD
-from midcourse.server.policy_box import PolicyBox
+from midcourse.server.policy_box import PolicyBox, Reloaded
 from midcourse.server.replies import error_reply
 from midcourse.server.report import report_of
 from midcourse.server.routes_openai import router
@@ -92,9 +93,8 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     loop = asyncio.get_running_loop()
-    policy = service.policies.current.hash
-    labels = (__version__, service.model, service.engine.dialect.name, service.judge, policy)
-    BUILD.labels(*labels).set(1)
+    _show(service, service.policies.current.hash, 1)
+    service.policies.watch(partial(_reshow, service))
     main = threading.current_thread() is threading.main_thread()  # nobody else may handle signals
     if main:
         loop.add_signal_handler(signal.SIGHUP, service.policies.on_signal)
@@ -104,6 +104,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if main:
             loop.remove_signal_handler(signal.SIGHUP)
         service.texts.shutdown(wait=False, cancel_futures=True)
+
+
+def _show(service: Service, policy: str, value: int) -> None:
+    """In the build's metric; labels cannot be taken back where several processes are scraped as one."""
+    labels = (__version__, service.model, service.engine.dialect.name, service.judge, policy)
+    BUILD.labels(*labels).set(value)
+
+
+def _reshow(service: Service, reloaded: Reloaded) -> None:
+    _show(service, reloaded.old, 0)
+    _show(service, reloaded.new, 1)
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:

@@ -30,9 +30,8 @@ class Gate:
         self._room = running + waiting
         self._inside = 0
 
-    @contextmanager
-    def enter(self, generations: int) -> Iterator[asyncio.Semaphore]:
-        """Room for these, each of which must still take its turn with the semaphore.
+    def check(self, generations: int) -> None:
+        """Whether there is room for these; asked before a prompt is looked at, too, so that a flood costs little.
 
         Raises:
             CallerError: there would never be room for so many.
@@ -42,6 +41,11 @@ class Gate:
             raise CallerError(f"{generations} choices at once; this server takes at most {self._room}", param="n")
         if self._inside + generations > self._room:
             raise Overloaded("The server is busy; try again in a moment.")
+
+    @contextmanager
+    def enter(self, generations: int) -> Iterator[asyncio.Semaphore]:
+        """Room for these, each of which must still take its turn with the semaphore. Raises as ``check`` does."""
+        self.check(generations)
         self._inside += generations
         try:
             yield self._slots

@@ -87,6 +87,7 @@ async def chat_call(body: ChatRequest, service: Service, caller: Caller) -> Call
         CallerError: something about the request cannot be honoured; the message names the field.
     """
     policy = _checked(body, service)
+    service.gate.check(body.n or 1)
     messages = [message.plain() for message in body.messages]
     asked = [message.text() for message in body.messages if message.role == "user"]
     _bounded(service, sum(len(message.text()) for message in body.messages), "messages")
@@ -119,6 +120,7 @@ async def completion_call(body: CompletionRequest, service: Service, caller: Cal
     if len(raw) > most:
         raise CallerError(f"prompt: {len(raw)} prompts; this server takes at most {most}", param="prompt")
     _bounded(service, sum(map(len, raw)), "prompt")
+    service.gate.check(len(raw) * (body.n or 1))
     engine = service.engine
 
     def tokenize(entry: str | list[int]) -> _Prompt:

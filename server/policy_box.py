@@ -34,11 +34,16 @@ class PolicyBox:
     def __init__(self, settings: Settings, read: Callable[[], Settings]) -> None:
         self._settings = settings
         self._read = read
+        self._watchers: list[Callable[[Reloaded], None]] = []
 
     @property
     def current(self) -> Policy:
         """What the next request is guarded by."""
         return self._settings.policy
+
+    def watch(self, watcher: Callable[[Reloaded], None]) -> None:
+        """Have ``watcher`` called after each reload that went well."""
+        self._watchers.append(watcher)
 
     def reload(self) -> Reloaded:
         """Read everything again and put the policy in force. Other settings stay until a restart.
@@ -56,6 +61,8 @@ class PolicyBox:
         result = Reloaded(self.current.hash, settings.policy.hash)
         self._settings = settings
         RELOADS.labels(result="ok").inc()
+        for watcher in self._watchers:
+            watcher(result)
         log.info("policy_reload", result="ok", old=result.old, new=result.new)
         if changed - {"policy"}:
             log.warning("policy_reload", ignored=sorted(changed - {"policy"}), why="these are read at the start only")

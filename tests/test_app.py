@@ -229,12 +229,16 @@ async def test_the_policy_is_reloaded_by_a_call_or_a_signal(tmp_path: Path) -> N
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.sleep(0.05)
         signalled = (await client.get("/v1/midcourse/policy")).json()
+        metrics = (await client.get("/metrics")).text
     assert reloaded == {"old": before["hash"], "new": after["hash"]}
     assert (before["policy"]["mode"], after["policy"]["mode"]) == ("enforce", "shadow")
     assert failed.status_code == 400
     assert error_of(failed)["param"] == "policy.mode"
     assert kept == after
     assert signalled["policy"]["mode"] == "off"
+    shown = [line for line in metrics.splitlines() if line.startswith("midcourse_build_info")]
+    assert any(f'policy="{signalled["hash"]}"' in line and line.endswith(" 1.0") for line in shown)
+    assert any(f'policy="{before["hash"]}"' in line and line.endswith(" 0.0") for line in shown)
 
 
 async def test_a_running_stream_keeps_the_policy_that_it_began_with(tmp_path: Path) -> None:
