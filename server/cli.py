@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from midcourse import __version__
@@ -32,6 +31,8 @@ app.add_typer(traces_app, name="traces", help="Look at, export and delete the re
 EXTRAS = {"torch": "embedded", "transformers": "embedded", "gguf": "embedded", "openai": "demo", "httpx": "serve"}
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings; MIDCOURSE_CONFIG names it, too.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+USAGE = typer.BadParameter.__bases__[0]
+"""click's UsageError: in a package of its own, or as typer's copy of it, by typer's version."""
 ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
 FLAGS_EPILOG = "Any setting can be given as a flag: --port 9000, --policy.mode shadow. They are: "
 
@@ -41,11 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = typer.main.get_command(app)
     try:
         sys.exit(command.main(args=arguments, prog_name="midcourse", standalone_mode=False) or 0)
-    except click.exceptions.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except click.ClickException as error:
+    except USAGE as error:
         _complain(error.format_message())
         sys.exit(2)
     except ModuleNotFoundError as error:
