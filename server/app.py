@@ -80,13 +80,17 @@ def create_app(
         gate=Gate(settings.max_concurrent_generations, settings.max_queued_generations),
         texts=ThreadPoolExecutor(1, thread_name_prefix="midcourse-texts"),
     )
-    app.include_router(router)
-    app.include_router(probes)
-    app.include_router(admin)
+    _furnish(app, settings)
+    return app
+
+
+def _furnish(app: FastAPI, settings: Settings) -> None:
+    """Routes, and the layers around them; the last one is the outermost."""
+    for routes in (router, probes, admin):
+        app.include_router(routes)
     app.add_middleware(Auth, keys=Keys(settings.caller_keys))
     app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return app
 
 
 @asynccontextmanager

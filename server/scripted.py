@@ -231,6 +231,10 @@ class ScriptedEngine:
         """New words get new ids."""
         return self._words.ids(text)
 
+    def spell(self, text: str) -> tuple[int, ...]:
+        """As ``tokenize``: this vocabulary has nothing to add."""
+        return self._words.ids(text)
+
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of ``ids``."""
         return self._words.text(ids)
