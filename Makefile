@@ -5,6 +5,7 @@
 # the CPU index that PyTorch's installation page names.
 
 PYTHON ?= python3
+STARTED := $(shell date +%s)
 BENCH ?= overhead
 BIN = .venv/bin
 PIP = -m pip --disable-pip-version-check --quiet --no-input
@@ -23,7 +24,7 @@ help:  ## show this
 setup: .venv/.installed  ## make .venv and install the pinned packages (the other verbs do it when it is needed)
 
 demo: setup  ## watch a real model's reasoning being corrected (SERVE=1 leaves the server running)
-	$(BIN)/midcourse demo $(if $(filter-out 0,$(SERVE)),--serve)
+	MIDCOURSE_DEMO_STARTED=$(STARTED) $(BIN)/midcourse demo $(if $(filter-out 0,$(SERVE)),--serve)
 
 test: lint .venv-peers/.installed  ## lint, then every test, then the coverage of guard/ (100 %)
 	HF_HUB_OFFLINE=1 $(BIN)/coverage run $(BIN)/pytest $(ARGS)

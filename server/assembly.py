@@ -91,7 +91,7 @@ async def assembled(settings: Settings, read: Callable[[], Settings], tap: Tap |
             settings=settings,
             engine=engine,
             judges=judges,
-            driver=Driver(engine, judges, tap),
+            driver=Driver(engine, judges, tap=tap, abandoned=lambda t: writer.submit(t) if writer.wanted(t) else None),
             policies=PolicyBox(settings, read),
             writer=writer,
             shelf=shelf,

@@ -8,7 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -31,7 +31,7 @@ app.add_typer(traces_app, name="traces", help="Look at, export and delete the re
 EXTRAS = {"torch": "embedded", "transformers": "embedded", "gguf": "embedded", "openai": "demo", "httpx": "serve"}
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings; MIDCOURSE_CONFIG names it, too.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-USAGE = typer.BadParameter.__bases__[0]
+USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 """click's UsageError: in a package of its own, or as typer's copy of it, by typer's version."""
 ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}
 FLAGS_EPILOG = "Any setting can be given as a flag: --port 9000, --policy.mode shadow. They are: "

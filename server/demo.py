@@ -168,7 +168,10 @@ def _strike(console: Console, house: House) -> None:
     """What the client does not see."""
     with contextlib.suppress(queue.Empty):
         record = house.notices.get(timeout=5)
-        console.print(Text(visible(record.withheld.rstrip("\n")), style="red strike"), end="")
+        text = visible(record.withheld.rstrip("\n"))
+        if console.color_system is None:
+            text = f" [withheld:{text}]"
+        console.print(Text(text, style="red strike"), end="")
 
 
 def _usage(usage: Any) -> str:

@@ -77,12 +77,26 @@ _Arrival = tuple[Delta, ...] | _Answer | BaseException
 
 
 class Driver:
-    """Guards generations of one engine with one judge; an operator may tap what happens."""
+    """Guards generations of one engine with one judge.
 
-    def __init__(self, engine: Engine, judges: JudgeRunner, tap: Tap | None = None) -> None:
+    Args:
+        tap: an operator's eyes, see ``Tap``.
+        abandoned: is given the trace of a generation that ended without ``Finished``: its client left, or its engine
+            failed. What was withheld before that belongs in the audit trail, too.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        judges: JudgeRunner,
+        *,
+        tap: Tap | None = None,
+        abandoned: Callable[[Trace], object] | None = None,
+    ) -> None:
         self.engine = engine
         self.judges = judges
         self._tap = tap
+        self._abandoned = abandoned
 
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """Run one choice to its end; the last event is ``Finished``. Closing the generator cancels everything.
@@ -101,7 +115,10 @@ class Driver:
                     yield event
         finally:
             STREAMS.dec()
-            observe(ride.trace(), job.policy)
+            trace = ride.trace()
+            observe(trace, job.policy)
+            if self._abandoned is not None and trace.outcome in ("cancelled", "failed"):
+                self._abandoned(trace)
 
 
 class _Ride:

@@ -15,7 +15,7 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 
 REQUESTS = Counter(
     "midcourse_requests_total",
-    "Requests by route and outcome: ok, client_error, auth_error, engine_error, cancelled.",
+    "Requests by route and outcome: ok, client_error, auth_error, overloaded, engine_error, server_error, cancelled.",
     ["route", "outcome"],
 )
 GENERATIONS = Counter(

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from midcourse.guard.delta import Piece
 from midcourse.guard.phase import Phase
 from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
-from midcourse.guard.trace import Origin
+from midcourse.guard.trace import Origin, Trace
 from midcourse.guard.trigger import POOL
 from midcourse.guard.verdict import Query, Verdict
 from midcourse.server.driver import Driver, Event, Finished, Job, Notice
@@ -150,3 +150,16 @@ async def test_choices_draw_their_triggers_in_different_orders() -> None:
         events = await run(ScriptedEngine(Script(BAD, (GOOD,))), wish)
         drawn |= {e.intervention.trigger_id for e in events if isinstance(e, Notice)}
     assert len(drawn) > 1
+
+
+async def test_what_was_withheld_before_the_client_left_is_not_lost() -> None:
+    kept: list[Trace] = []
+    engine = ScriptedEngine(Script(BAD, (" I will refuse. " + "And so on. " * 500,)), delay=0.001)
+    runner = JudgeRunner(WordJudge())
+    events = Driver(engine, runner, abandoned=kept.append).run(job())
+    async for event in events:
+        if isinstance(event, Notice):
+            break
+    await events.aclose()
+    await runner.close()
+    assert [(trace.outcome, len(trace.interventions)) for trace in kept] == [("cancelled", 1)]
