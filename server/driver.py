@@ -17,7 +17,6 @@ from midcourse.guard.session import Session
 from midcourse.guard.trace import Intervention, JudgeFailure, Origin, Trace
 from midcourse.guard.verdict import Query, Verdict
 from midcourse.server.engine import Engine, Sampling
-from midcourse.server.errors import MidcourseError
 from midcourse.server.judging import JudgeFailed, JudgeRunner
 from midcourse.server.metrics import HOLD_SECONDS, RESUME_SECONDS, STREAMS, observe
 
@@ -73,7 +72,7 @@ class _Answer:
     verdict: Verdict | JudgeFailure
 
 
-_Arrival = tuple[Delta, ...] | _Answer | BaseException
+_Arrival = tuple[Delta, ...] | _Answer | Exception
 
 
 class Driver:
@@ -179,7 +178,7 @@ class _Ride:
 
     def _tell(self, arrival: _Arrival) -> Sequence[Action]:
         """What the session makes of an arrival."""
-        if isinstance(arrival, BaseException):
+        if isinstance(arrival, Exception):
             raise arrival
         if isinstance(arrival, _Answer):
             index = arrival.query.index
@@ -196,7 +195,8 @@ class _Ride:
 
     async def _rewind(self, rewind: Rewind) -> None:
         self._rewound = time.perf_counter()
-        await _cancel(self._reader)
+        if self._reader is not None:
+            await _cancel(self._reader)
         forced = await self._generation.resume(rewind.kept, rewind.forced, rewind.generation)
         self._arrivals.put_nowait((forced,))
         if forced.finish_reason is None:
@@ -212,7 +212,7 @@ class _Ride:
                 self._arrivals.put_nowait(deltas)
                 if deltas[-1].finish_reason is not None:
                     return
-        except MidcourseError as error:
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits for arrivals; else nobody would
             self._arrivals.put_nowait(error)
 
     def _ask(self, query: Query) -> None:
@@ -226,17 +226,19 @@ class _Ride:
             verdict: Verdict | JudgeFailure = await self._judges.verdict(query, self._job.policy.judge_deadline_seconds)
         except JudgeFailed as error:
             verdict = error.failure
+        except Exception as error:  # noqa: BLE001 - as above
+            self._arrivals.put_nowait(error)
+            return
         self._arrivals.put_nowait(_Answer(query, verdict))
 
     async def _stop(self) -> None:
         """Cancel whatever runs; the engine is told first, because it is the one that burns."""
         await self._generation.close()
-        await _cancel(self._reader)
-        for task in list(self._tasks):
-            await _cancel(task)
+        await _cancel(*self._tasks, *([self._reader] if self._reader else []))
 
 
-async def _cancel(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
         task.cancel()
-        await asyncio.wait([task])
+    if tasks:
+        await asyncio.wait(tasks)
