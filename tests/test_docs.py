@@ -42,7 +42,7 @@ def test_the_example_configuration_is_accepted(tmp_path: Path) -> None:
 
 
 def test_every_metric_and_no_other_is_documented() -> None:
-    assert metrics.REQUESTS
+    assert metrics.__doc__  # importing it registers them
     ours = {family.name for family in REGISTRY.collect() if family.name.startswith("midcourse_")}
     told = {name.removesuffix("_total") for name in keys(text("docs/metrics.md")) if name.startswith("midcourse_")}
     assert told == ours
