@@ -6,7 +6,7 @@ No I/O here; ``json`` only shapes text.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from midcourse.guard.delta import Channel, FinishReason
@@ -142,7 +142,9 @@ class Trace:
 
 def _fields(value: Any) -> dict[str, Any]:
     """A dataclass of ours as JSON sees it; ``asdict`` would copy every tuple of ids, at eight times the cost."""
-    return {name: getattr(value, name) for name in value.__slots__}
+    if not is_dataclass(value) or isinstance(value, type):
+        raise TypeError(f"{type(value).__name__} has no place in a trace")
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 class TraceError(ValueError):

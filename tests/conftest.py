@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from midcourse.server.embedded import EmbeddedEngine
 from midcourse.server.weights import Weights
-from tests.tiny import smollm2_or_skip
+from tests.tiny import smollm2_or_skip, tiny_weights
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
@@ -31,3 +31,9 @@ def engine(weights: Weights) -> Iterator[EmbeddedEngine]:
     engine = EmbeddedEngine(weights)
     yield engine
     asyncio.run(engine.close())
+
+
+@pytest.fixture
+def tiny(weights: Weights) -> Weights:
+    """A fresh tiny model with the real tokenizer."""
+    return tiny_weights(weights.tokenizer)

@@ -12,7 +12,8 @@ STOPS = st.lists(st.text(alphabet="ab\n", min_size=1, max_size=4), max_size=4).m
 
 def cut(text: str, sizes: Sequence[int], finish: bool = True) -> list[Delta]:
     """``text`` in deltas of these sizes, then the rest in one; 0 is an empty delta."""
-    deltas, at = [], 0
+    deltas: list[Delta] = []
+    at = 0
     for size in sizes:
         deltas.append(Delta(text[at : at + size], (len(deltas),)))
         at += size

@@ -1,6 +1,7 @@
 """Trace records: to JSON and back, and no guessing in between."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,11 @@ def test_what_is_not_a_trace_is_refused_by_field(change: dict[str, object], mess
     data = json.loads(example().to_json()) | change
     with pytest.raises(TraceError, match=message):
         from_json(json.dumps(data))
+
+
+def test_what_json_cannot_say_is_an_error() -> None:
+    with pytest.raises(TypeError, match="object has no place"):
+        replace(example(), origin=Origin(sampling={"x": object()})).to_json()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
