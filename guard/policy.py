@@ -64,7 +64,7 @@ class Policy:
         context_chars, prompt_chars: what of the reasoning before, and of the prompt, the judge is shown.
         loop_limit: after an intervention, a step that comes this often ends the attempts.
         judge_deadline_seconds: a verdict later than this is a judge failure. The session has no clock; shells read it.
-        seed: of the draw of triggers; the request's number is added to it.
+        seed: of the draw of triggers; the request's own is added to it.
     """
 
     mode: Mode = "enforce"

@@ -4,6 +4,7 @@ Knows asyncio and the clock. Refuses to know any rule: what is held, and what fo
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -128,9 +129,7 @@ class _Ride:
         self._engine = engine
         self._judges = judges
         self._generation = engine.start(job.prompt_ids, job.sampling)
-        self._session = Session(
-            job.policy, engine.dialect, prompt=job.prompt, starts=job.starts, seed=job.origin.choice
-        )
+        self._session = Session(job.policy, engine.dialect, prompt=job.prompt, starts=job.starts, seed=_seed_of(job))
         self._arrivals: asyncio.Queue[_Arrival] = (
             asyncio.Queue()
         )  # bounded by max_tokens, and the session ignores late ones
@@ -242,3 +241,10 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
+
+
+def _seed_of(job: Job) -> int:
+    """What decides the order of the triggers: the request's seed, which has to repeat them; else a draw by its id."""
+    if job.sampling.seed is not None:
+        return job.sampling.seed
+    return int.from_bytes(hashlib.sha256(job.id.encode()).digest()[:6])

@@ -143,10 +143,15 @@ async def test_a_budget_that_the_trigger_uses_up_ends_with_length() -> None:
     assert finished.finish_reason == "length"
 
 
-async def test_choices_draw_their_triggers_in_different_orders() -> None:
-    drawn = set()
-    for choice in range(6):
-        wish = replace(job(), origin=Origin(choice=choice))
+async def test_requests_draw_their_triggers_in_different_orders_unless_a_seed_says_so() -> None:
+    drawn: set[str | None] = set()
+    for number in range(6):
+        wish = replace(job(seed=3), id=f"t-{number}")
+        events = await run(ScriptedEngine(Script(BAD, (GOOD,))), wish)
+        drawn |= {e.intervention.trigger_id for e in events if isinstance(e, Notice)}
+    assert len(drawn) == 1
+    for number in range(6):
+        wish = replace(job(), id=f"t-{number}")
         events = await run(ScriptedEngine(Script(BAD, (GOOD,))), wish)
         drawn |= {e.intervention.trigger_id for e in events if isinstance(e, Notice)}
     assert len(drawn) > 1

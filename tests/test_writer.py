@@ -150,7 +150,7 @@ def test_one_bad_trace_does_not_take_the_store_away_from_the_others(desk: Desk, 
 
 
 def test_a_trace_that_json_cannot_say_is_dropped_alone_and_logged(tmp_path: Path) -> None:
-    writer = TraceWriter(partial(open_store, f"sqlite:///{tmp_path}/traces.db"), tmp_path / "spool")
+    writer = TraceWriter(partial(open_store, f"sqlite:///{tmp_path}/traces.db"), tmp_path / "spool", patience=60)
     bad = Trace("bad", "r1", "enforce", "hi", (), (), (CUT,), "intervened", "stop", Usage(), Origin(adapter=object()))  # type: ignore[arg-type]
     with capture_logs() as logs:
         assert writer.submit(bad).result(10) == "dropped"

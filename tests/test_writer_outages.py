@@ -36,7 +36,7 @@ def eventually(true: Callable[[], bool]) -> None:
 
 def test_a_trace_is_acknowledged_once_it_is_in_the_store(tmp_path: Path) -> None:
     url, before = f"sqlite:///{tmp_path}/traces.db", count("stored")
-    writer = TraceWriter(partial(open_store, url), tmp_path / "spool")
+    writer = TraceWriter(partial(open_store, url), tmp_path / "spool", patience=60)
     store = open_store(url)
     for i in range(20):
         assert writer.submit(a_trace(f"t{i}")).result(10) == "stored"
@@ -94,9 +94,9 @@ def test_a_locked_database_is_spooled_around(tmp_path: Path) -> None:
 
 def test_close_writes_what_is_waiting_and_then_takes_no_more(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/traces.db"
-    writer = TraceWriter(partial(open_store, url), tmp_path / "spool")
+    writer = TraceWriter(partial(open_store, url), tmp_path / "spool", patience=60)
     futures = [writer.submit(a_trace(f"t{i}")) for i in range(1000)]
-    writer.close()
+    writer.close(60)
     assert {future.result(0) for future in futures} == {"stored"}
     assert writer.submit(a_trace("late")).result(0) == "dropped"
     store = open_store(url)

@@ -105,6 +105,7 @@ def ask(server: Running, **changes: Any) -> Any:
         "messages": [{"role": "user", "content": RISKY}],
         "max_completion_tokens": 60,
         "temperature": 0,
+        "seed": 1,
         "extra_body": STRICT,
     }
     return server.client().chat.completions.create(**(wish | changes))
