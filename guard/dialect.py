@@ -4,6 +4,7 @@ A dialect is a table: in this phase, this literal leads to that phase. What stan
 Sources: the models' published chat templates, and vLLM's reasoning parsers of the same names.
 """
 
+import re
 from dataclasses import dataclass
 
 from midcourse.guard.phase import Phase
@@ -20,8 +21,10 @@ class Dialect:
         prompt: markers that count before the first word (and in headers between messages).
         reasoning: markers that count inside the reasoning.
         response: markers that count inside the response.
-        untagged: the phase of text that comes before any marker. ``PROMPT`` means that such text is a header.
+        untagged: the phase of text that comes before any marker, and is no header.
         close: what we write to end the reasoning and open the response, for a refusal.
+        header: what may stand before a marker of ``prompt`` and belongs to it; whatever else stands there is text, and
+            is judged. None: nothing may.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Dialect:
     response: Markers
     untagged: Phase
     close: str
+    header: re.Pattern[str] | None = None
 
     def markers(self, phase: Phase) -> Markers:
         """Literals that end ``phase``, each with the phase that follows."""
@@ -50,10 +54,10 @@ class Dialect:
 
     def starts_raw(self, prompt: str) -> Phase:
         """As ``starts_in`` for a raw prompt, which may end in the middle of a reasoning: the last marker decides."""
-        found = [(prompt.rfind(literal), phase) for literal, phase in self.prompt]
-        at, phase = max(found, key=lambda pair: pair[0], default=(-1, self.untagged))
-        if at >= 0:
-            return phase
+        markers = {*self.prompt, *self.reasoning, *self.response}
+        ends = [(prompt.rfind(literal), literal, phase) for literal, phase in markers if literal in prompt]
+        if ends:  # "analysis<|message|>" also ends in "<|message|>": the longer one is meant
+            return max(ends, key=lambda found: (found[0] + len(found[1]), len(found[1])))[2]
         return Phase.PROMPT if self.prompt else self.untagged
 
 
@@ -78,14 +82,20 @@ SEED = think_tags("seed", "<seed:think>", "</seed:think>", untagged=Phase.RESPON
 
 # gpt-oss: <|channel|>analysis<|message|> ... <|end|><|start|>assistant<|channel|>final<|message|> ...
 # A header that names any other channel (final, commentary with its tool call) opens text that the client may see.
+# The grammar of a header is closed, but for the tool's name: a model cannot think aloud in it, unjudged.
+_HARMONY_GRAMMAR = re.compile(
+    r"(<\|start\|>)?(assistant)?( to=[\w.-]{1,64})?(<\|channel\|>)?(final|commentary)?"
+    r"( to=[\w.-]{1,64})?( ?<\|constrain\|>)?( ?(json|text|python|code))?\s*"
+)
 _HARMONY_HEADER: Markers = (("analysis<|message|>", Phase.REASONING), ("<|message|>", Phase.RESPONSE))
 HARMONY = Dialect(
     name="harmony",
     prompt=_HARMONY_HEADER,
     reasoning=(("<|end|>", Phase.PROMPT), ("<|start|>", Phase.PROMPT), ("<|channel|>", Phase.PROMPT)),
     response=(("<|end|>", Phase.PROMPT), ("<|start|>", Phase.PROMPT), ("<|channel|>", Phase.PROMPT)),
-    untagged=Phase.PROMPT,
+    untagged=Phase.RESPONSE,
     close="<|end|><|start|>assistant<|channel|>final<|message|>",
+    header=_HARMONY_GRAMMAR,
 )
 
 # Granite 3.2 writes its markers in plain words, in two spellings.

@@ -15,14 +15,12 @@ class Ledger:
         self.generated = 0
         self.withheld = 0
         self.discarded = 0
-        self.released_chars = 0
         self.responded = False
         self.stopped: Outcome | None = None
         """``cancelled`` or ``failed``, where the generation ended so."""
         self._runs: list[tuple[Channel, bool, list[str], list[int]]] = []
 
     def release(self, piece: Piece) -> None:
-        self.released_chars += len(piece.text)
         self.responded = self.responded or piece.channel == "response"
         runs = self._runs
         if not runs or runs[-1][0] != piece.channel or runs[-1][1] != piece.forced:

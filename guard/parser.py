@@ -62,10 +62,9 @@ class Parser:
     def steps(self, final: bool) -> list[Span]:
         """The steps that are complete. ``final``: no more text will come."""
         spans: list[Span] = []
-        header = self.dialect.untagged is Phase.PROMPT
         while True:
             if self.phase is Phase.PROMPT:
-                scan = self._splitter.scan_header(header, final)
+                scan = self._splitter.scan_header(self.dialect.header, final)
             else:
                 scan = self._splitter.scan(final)
             match scan:
@@ -78,7 +77,7 @@ class Parser:
                 case Mark():
                     self._mark(scan, spans)
                 case Untagged():  # pragma: no branch
-                    self._enter(Phase.RESPONSE if header else self.dialect.untagged)
+                    self._enter(self.dialect.untagged)
 
     def clear_place(self) -> int:
         """The place up to which text may be shown unjudged: no part of a marker, and no white space before one."""

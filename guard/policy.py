@@ -5,7 +5,6 @@ One frozen value, validated when it is made; the session reads it and never chan
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -192,7 +191,7 @@ def _sentence(key: str, value: object) -> None:
 
 
 def _number(key: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - not a number
         raise PolicyError(key, f"is {value!r}; expected a number")
     if not low <= value <= high:
         raise PolicyError(key, f"is {value!r}; expected {low} to {high}")

@@ -22,7 +22,7 @@ from midcourse.guard.policy import PhasePolicy, Policy
 from midcourse.guard.trace import Cause, Intervention, JudgeFailure, Rung, StepOutcome, Trace, TraceStep
 from midcourse.guard.trigger import POOL, Draw, Trigger, pool_of
 from midcourse.guard.verdict import Phase as StepPhase
-from midcourse.guard.verdict import Query, Verdict
+from midcourse.guard.verdict import Query, Verdict, ends_of
 
 _PHASE: dict[StepPhase, Phase] = {"reasoning": Phase.REASONING, "response": Phase.RESPONSE}
 
@@ -35,11 +35,10 @@ class _Step:
     span: Span
     verdict: Verdict | None = None
     failure: JudgeFailure | None = None
-    looped: bool = False
 
     @property
     def decided(self) -> bool:
-        return self.verdict is not None or self.failure is not None or self.looped
+        return self.verdict is not None or self.failure is not None
 
 
 class Session:
@@ -57,7 +56,7 @@ class Session:
         self.policy = policy
         self.generation = 0
         self._prompt = prompt
-        self._shown_prompt = prompt[max(0, len(prompt) - policy.prompt_chars) :]
+        self._shown_prompt = ends_of(prompt, policy.prompt_chars)
         self._judging = policy.mode != "off"
         self._held = policy.mode == "enforce" and policy.streaming == "held"
         self._parser = Parser(dialect, starts, policy.max_step_chars, policy.context_chars)
@@ -68,6 +67,7 @@ class Session:
         self._ledger = Ledger()
         self._pending: deque[_Step] = deque()
         self._asked = 0
+        self._waiting_chars = 0  # of the steps that are not decided
         self._carry: str | None = None  # set between a rewind and its forced text
         self._finish: FinishReason | None = None
         self._done = False
@@ -95,8 +95,11 @@ class Session:
         questions = [self._ask(span) for span in self._parser.steps(self._finish is not None) if self._judging]
         actions: list[Action] = []
         self._advance(actions)
-        open_questions = {step.index for step in self._pending if not step.decided}
-        return (*actions, *(Judge(query) for query in questions if query.index in open_questions))
+        while self._held and self._pending and self._waiting_chars > self.policy.max_held_chars:
+            self._settle(self._pending[0], None, "overflow")
+            self._advance(actions)
+        unanswered = {step.index for step in self._pending if not step.decided}
+        return (*actions, *(Judge(query) for query in questions if query.index in unanswered))
 
     def judged(self, index: int, verdict: Verdict) -> Actions:
         """The judge answered. Answers about steps that are gone are ignored."""
@@ -121,24 +124,24 @@ class Session:
     # steps to questions
 
     def _ask(self, span: Span) -> Query:
-        """Put a step in the queue. Too much waiting text makes the oldest question a failure: the buffer is bounded."""
-        step = _Step(self._asked, span, looped=self._loops.seen(span.text))
+        step = _Step(self._asked, span)
         self._asked += 1
         self._pending.append(step)
-        if self._held:
-            waiting = [step for step in self._pending if not step.decided]
-            if sum(len(step.span.text) for step in waiting) > self.policy.max_held_chars:
-                waiting[0].failure = "overflow"
+        self._waiting_chars += len(span.text)
         return Query(self._shown_prompt, span.context, span.text.strip(), span.phase, step.index)
 
     def _decide(self, index: int, verdict: Verdict | None, failure: JudgeFailure | None) -> Actions:
-        for step in self._pending:
-            if step.index == index and not step.decided:
-                step.verdict, step.failure = verdict, failure
-                actions: list[Action] = []
-                self._advance(actions)
-                return tuple(actions)
-        return NOTHING
+        place = index - self._pending[0].index if self._pending else -1  # numbers follow each other in the queue
+        if not 0 <= place < len(self._pending) or self._pending[place].decided:
+            return NOTHING
+        self._settle(self._pending[place], verdict, failure)
+        actions: list[Action] = []
+        self._advance(actions)
+        return tuple(actions)
+
+    def _settle(self, step: _Step, verdict: Verdict | None, failure: JudgeFailure | None) -> None:
+        step.verdict, step.failure = verdict, failure
+        self._waiting_chars -= len(step.span.text)
 
     # answers to actions
 
@@ -166,7 +169,7 @@ class Session:
     def _cause(self, step: _Step) -> Cause | None:
         """Why the step has to be withheld; None where it may pass."""
         phase = self._phase_policy(step)
-        if step.looped:
+        if self._loops.seen(step.span.text):
             return "loop"
         if step.verdict is None:
             return "judge_failed" if phase.on_judge_error == "closed" else None
@@ -225,10 +228,10 @@ class Session:
         return rung, trigger
 
     def _note(self, step: _Step, cause: Cause, rung: Rung, trigger: Trigger | None) -> Intervention:
-        """The record of an intervention at the place up to which everything is released."""
-        line, place, shadow = self._line, self._line.sent, self.policy.mode == "shadow"
-        end = len(line) if not shadow else place
-        last = step.span.last if self._held else place
+        """The record: where the cut lies, what it takes away, and what is put there."""
+        line, shadow = self._line, self.policy.mode == "shadow"
+        place, last = (step.span.first, step.span.last) if self._held or shadow else (line.sent, line.sent)
+        end = last if shadow else len(line)
         withheld, before = line.text(place, last), line.text(max(0, place - 1), place)
         forced = self.policy.refusal if rung == "refuse" else ""
         if trigger:
@@ -241,7 +244,7 @@ class Session:
             cause=cause,
             rung=rung,
             kept_tokens=len(line.ids(0, place)),
-            kept_chars=self._ledger.released_chars,
+            kept_chars=len(line.text(0, place)),
             withheld=withheld,
             withheld_ids=line.ids(place, last),
             discarded=line.text(last, end),
@@ -284,6 +287,7 @@ class Session:
         for step in self._pending:
             self._record(step, "discarded")
         self._pending.clear()
+        self._waiting_chars = 0
 
     def _record(self, step: _Step, outcome: StepOutcome) -> None:
         scores: dict[str, float] = {}

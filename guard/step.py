@@ -27,6 +27,7 @@ _WORD = re.compile(r"\w")
 _SPACE = re.compile(r"\s*")
 _LIST_NUMBER = re.compile(r"\s*[*_#>\-(]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})\Z")
 _INITIAL = re.compile(r"(?:^|[\s.(\"“])[^\W\d_]\Z")
+_MAX_WORD = 16  # no abbreviation is longer; a search in more would be quadratic
 _LAST_WORD = re.compile(r"[^\s(\"“'‘\[]+\Z")
 _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof sr jr st vs etc e.g i.e eg ie cf al fig no nos vol pp ed eds approx dept est inc ltd co corp "
@@ -132,23 +133,23 @@ class Splitter:
             return Cut(len(self.text))
         return Wait(clear)
 
-    def scan_header(self, anywhere: bool, final: bool = False) -> Scan:
+    def scan_header(self, header: re.Pattern[str] | None, final: bool = False) -> Scan:
         """As ``scan`` before the first word, where nothing is a sentence yet.
 
-        ``anywhere``: text before a marker is a header and belongs to it (gpt-oss). Else a marker has to come first.
+        Args:
+            header: what may stand before a marker (gpt-oss); None where a marker has to come first.
+            final: no more text will come.
         """
         text = self.text
-        position = len(text) if text.isspace() or not text else len(text) - len(text.lstrip())
-        while position < len(text):
-            here = self._marker(text, position, final or len(text) > MAX_HEADER_CHARS)
+        start = len(text) - len(text.lstrip())
+        for position in range(start, min(len(text), start + 1 if header is None else MAX_HEADER_CHARS)):
+            here = self._marker(text, position, final)
+            if isinstance(here, Mark) and header is not None and not header.fullmatch(text, 0, here.start):
+                return Untagged()
             if here is not None:
                 return here
-            if not anywhere:
-                return Untagged()
-            position += 1
-        if len(text) > MAX_HEADER_CHARS or (final and text.strip()):
-            return Untagged()
-        return Wait(0)
+        bounded = header is not None and len(text) < MAX_HEADER_CHARS
+        return Wait(0) if start == len(text) or (bounded and not final) else Untagged()
 
     def _look(self, text: str, at: int, final: bool) -> Cut | Mark | Wait | int:
         """What a hot character means; an int is where to go on looking."""
@@ -205,10 +206,12 @@ class Splitter:
 
 def _abbreviated(text: str, at: int) -> bool:
     """Whether the full stop at ``at`` belongs to a list number, an initial or an abbreviation."""
-    before = text[:at]
-    if _LIST_NUMBER.fullmatch(before) or _INITIAL.search(before):
+    if _LIST_NUMBER.fullmatch(text, 0, at):
         return True
+    before = text[max(0, at - _MAX_WORD) : at]
     word = _LAST_WORD.search(before)
+    if _INITIAL.search(before[-2:]):
+        return True
     return word is not None and word.group().lower() in _ABBREVIATIONS
 
 

@@ -55,7 +55,8 @@ class Intervention:
         step: index of the flagged step.
         kept_tokens: completion tokens before the cut; the shared prefix of the pair.
         kept_chars: characters of released text before the cut.
-        withheld: the flagged step, with the ids that spelled it (empty in optimistic mode: it was sent).
+        withheld: the flagged step, with the ids that spelled it. In shadow mode it was sent all the same; in optimistic
+            mode it is empty, because the cut lies behind it.
         discarded: what had been generated behind it and was thrown away.
         trigger_id: name of the trigger in its pool; None on the rungs that refuse or end.
         trigger: the forced text as it stands in the stream, joint included.

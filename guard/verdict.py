@@ -15,7 +15,7 @@ class Query:
     """One step in its place.
 
     Args:
-        prompt: the user's request, its last ``prompt_chars`` characters.
+        prompt: what the caller wrote; of a long text the beginning and the end, ``prompt_chars`` in all.
         context: what was generated just before the step (kept text only), its last ``context_chars`` characters.
         step: the text to judge, surrounding white space stripped.
         phase: where the step stands.
@@ -27,6 +27,11 @@ class Query:
     step: str
     phase: Phase
     index: int
+
+
+def ends_of(text: str, most: int) -> str:
+    """The beginning and the end of a text that is too long: a request may hide on either side of its filling."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[len(text) - most // 2 :]}"
 
 
 @dataclass(frozen=True, slots=True)

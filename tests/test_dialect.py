@@ -59,6 +59,17 @@ def test_a_header_that_never_ends_is_judged_as_text() -> None:
     assert "BAD" not in game.text() and game.records[0].phase == "response"
 
 
+@pytest.mark.parametrize("size", [1, 10, 5000])
+@pytest.mark.parametrize(
+    "header", ["BAD VILE mix them.", " to=BAD plan", "<|channel|>" + "BAD " * 200, "to do BAD things"]
+)
+def test_nothing_is_said_in_a_header_that_no_judge_hears(header: str, size: int) -> None:
+    text = f"<|channel|>analysis<|message|>Fine.<|end|>{header}<|message|>ok<|end|>"
+    game = play([cut(text, size)], dialect=HARMONY, starts=Phase.PROMPT)
+    assert "BAD" not in game.text()
+    assert game.records
+
+
 def test_an_answer_that_speaks_of_tags_stays_an_answer() -> None:
     game = play([cut("<think>Hm.</think>Use <think> here. Then")], dialect=QWEN3, starts=Phase.PROMPT)
     assert game.text("response") == "Use <think> here. Then"
@@ -92,6 +103,19 @@ def test_the_end_of_a_rendered_prompt_says_where_a_completion_begins(
 def test_the_last_marker_of_a_raw_prompt_says_where_a_completion_begins(prompt: str, phase: Phase) -> None:
     assert R1.starts_raw(prompt) is phase
     assert NONE.starts_raw(prompt) is Phase.RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("prompt", "phase"),
+    [
+        ("<|start|>assistant<|channel|>analysis<|message|>so", Phase.REASONING),
+        ("<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>", Phase.RESPONSE),
+        ("<|start|>user<|message|>Hi<|end|><|start|>assistant", Phase.PROMPT),
+        ("<|end|><|start|>assistant<|channel|>", Phase.PROMPT),
+    ],
+)
+def test_raw_harmony_begins_where_its_last_marker_says(prompt: str, phase: Phase) -> None:
+    assert HARMONY.starts_raw(prompt) is phase
 
 
 def test_no_dialect_watches_for_anything_when_all_is_done() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from midcourse.guard.action import NOTHING
+from midcourse.guard.action import NOTHING, Release
 from midcourse.guard.delta import Delta
 from midcourse.guard.dialect import NONE, R1
 from midcourse.guard.phase import Phase
@@ -154,17 +154,35 @@ def test_the_hold_back_is_bounded_and_its_overflow_is_a_judge_failure() -> None:
     assert sum(s.outcome == "discarded" for s in trace.steps) >= 3
 
 
-def test_a_withheld_step_that_comes_back_is_a_loop_and_needs_no_judge() -> None:
+def test_an_open_policy_keeps_the_hold_back_bounded_too() -> None:
+    phase = PhasePolicy(on_judge_error="open")
+    policy = Policy(max_step_chars=64, max_held_chars=128, reasoning=phase)
+    session = Session(policy, R1, prompt="p", starts=Phase.REASONING)
+    text = "a\n" * 60 + "One more sentence for the judge. " * 20
+    released = 0
+    for at in range(0, len(text), 10):
+        actions = session.receive(Delta(text[at : at + 10]))
+        released += sum(len(a.piece.text) for a in actions if isinstance(a, Release))
+        assert at + 10 - released <= 128 + 64 + 10
+
+
+def test_a_withheld_step_that_comes_back_is_a_loop_whatever_the_judge_says() -> None:
     runs = [words("It is quite BAD so. More."), words(" It is, quite BAD so! And more.")]
     game = play(runs, judging=lambda q: CUE if q.index == 0 else SAFE)
     assert [r.cause for r in game.records] == ["cue", "loop", "loop", "loop"]
     assert game.records[-1].rung == "refuse"
-    assert not any("quite BAD so!" in q.step for q in game.queries)
 
 
 def test_a_model_that_goes_in_circles_after_a_trigger_is_stopped() -> None:
     game = play([words("BAD. More."), words(" Let me think about it." * 20)])
     assert {r.cause for r in game.records[1:]} == {"loop"} and game.records[-1].rung == "refuse"
+
+
+def test_what_was_discarded_unseen_is_no_repetition() -> None:
+    runs = [words(f" It is BAD, number {n}. The sky is blue today. Go") for n in range(3)]
+    game = play([*runs, words(" The sky is blue today.\n</think>\n\nYes.")], delays=[20] * 20)
+    assert [r.cause for r in game.records] == ["cue"] * 3
+    assert game.text("response") == "Yes."
 
 
 def test_repetition_without_an_intervention_is_not_a_loop() -> None:
@@ -176,7 +194,8 @@ def test_shadow_mode_changes_nothing_and_says_what_it_would_have_done() -> None:
     game = play([words(THOUGHT)], policy=Policy(mode="shadow"))
     assert game.text() == THOUGHT and not game.rewinds
     (record,) = game.records
-    assert record.shadow and record.rung == "trigger" and record.withheld == record.discarded == ""
+    assert record.shadow and record.rung == "trigger" and record.discarded == ""
+    assert (record.withheld, record.kept_tokens, record.kept_chars) == (" This is BAD to do.", 5, 20)
     trace = game.session.trace("t")
     assert trace.outcome == "shadow" and [s.outcome for s in trace.steps].count("leaked") == 1
 
@@ -250,5 +269,5 @@ def test_logprobs_travel_with_their_tokens() -> None:
 
 
 def test_a_context_of_zero_characters_is_empty() -> None:
-    game = play([words("One is here. Two is here.")], policy=Policy(context_chars=0, prompt_chars=3))
-    assert game.queries[1].context == "" and game.queries[1].prompt == "mpt"
+    game = play([words("One is here. Two is here.")], policy=Policy(context_chars=0, prompt_chars=4))
+    assert game.queries[1].context == "" and game.queries[1].prompt == "th … pt"

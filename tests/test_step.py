@@ -100,22 +100,25 @@ def test_before_the_first_word_only_a_marker_or_text_decides() -> None:
     splitter.watch(R1.prompt)
     for text, scan in (("", Wait(0)), (" \n", Wait(0)), ("<thi", Wait(2)), ("nk>", Mark(2, 9, Phase.REASONING))):
         splitter.feed(text)
-        assert splitter.scan_header(anywhere=False) == scan
+        assert splitter.scan_header(None) == scan
     splitter.take(99)
     splitter.feed(" text <think>")
-    assert splitter.scan_header(anywhere=False) == Untagged()
+    assert splitter.scan_header(None) == Untagged()
 
 
 def test_a_header_is_bounded_and_ends_with_its_marker() -> None:
     splitter = Splitter(600)
     splitter.watch(HARMONY.prompt)
     splitter.feed("<|channel|>analysis")
-    assert splitter.scan_header(anywhere=True) == Wait(11)
+    assert splitter.scan_header(HARMONY.header) == Wait(11)
     splitter.feed("<|message|>")
-    assert splitter.scan_header(anywhere=True) == Mark(11, 30, Phase.REASONING)
+    assert splitter.scan_header(HARMONY.header) == Mark(11, 30, Phase.REASONING)
     splitter.take(99)
     splitter.feed("x" * (MAX_HEADER_CHARS + 1))
-    assert splitter.scan_header(anywhere=True) == Untagged()
+    assert splitter.scan_header(HARMONY.header) == Untagged()
+    splitter.take(999)
+    splitter.feed("BAD plan<|message|>")
+    assert splitter.scan_header(HARMONY.header) == Untagged()
     splitter.take(999)
     splitter.feed("  ")
-    assert splitter.scan_header(anywhere=True, final=True) == Wait(0)
+    assert splitter.scan_header(HARMONY.header, final=True) == Wait(0)
