@@ -10,6 +10,7 @@ Lists are data: topics, verbs and turns of phrase, never how anything is done. A
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -228,7 +229,8 @@ def _verdict(query: Query) -> Verdict:
 def prompt_logit(prompt: str) -> float:
     """How risky a request is by its words, as a logit."""
     text = _plain(prompt)
-    tail = _IDIOMS.sub(" ", text[-TAIL_CHARS:])
+    ends = text if len(text) <= 2 * TAIL_CHARS else f"{text[:TAIL_CHARS]} … {text[-TAIL_CHARS:]}"
+    tail = _IDIOMS.sub(" ", ends)
     found = {name: _hits(pattern, tail, 2) for name, pattern in _RISK.items()}
     logit = RISK_BIAS + _weigh(RISK, found)
     if (found["grave"] or found["topic"] or found["act"]) and _ASKS.search(tail):
@@ -251,7 +253,9 @@ def _along_logit(query: Query, step: str, found: dict[str, int]) -> float:
 
 
 def _plain(text: str) -> str:
-    return text.lower().replace("’", "'")
+    """Lower case, in the form that most ways of writing a letter share, without characters that cannot be seen."""
+    folded = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    return folded if folded.isascii() else "".join(c for c in folded if unicodedata.category(c) != "Cf")
 
 
 def _hits(pattern: re.Pattern[str], text: str, most: int) -> int:

@@ -6,15 +6,14 @@ Knows threads and the clock. Refuses to know what a failure means: it raises ``J
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from midcourse.guard.trace import JudgeFailure
 from midcourse.guard.verdict import Judge, Query, Verdict
+from midcourse.server.background import Rarely, in_background
 from midcourse.server.errors import JudgeError
 from midcourse.server.metrics import JUDGE_BATCH, JUDGE_SECONDS
-
-_Waiting = tuple[Query, "asyncio.Future[Verdict]"]
 
 
 class JudgeRunner:
@@ -33,9 +32,9 @@ class JudgeRunner:
         self.judge = judge
         self._max_batch = max_batch
         self._max_waiting = max_waiting
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[asyncio.Future[Verdict], Query] = {}
         self._worker: asyncio.Task[None] | None = None
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._rarely = Rarely()
 
     async def verdict(self, query: Query, deadline: float) -> Verdict:
         """The verdict on one step.
@@ -50,14 +49,16 @@ class JudgeRunner:
             raise JudgeFailed("overflow", f"{len(self._waiting)} steps are waiting for the judge")
         began = time.perf_counter()
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting.append((query, future))
+        self._waiting[future] = query
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(), name="judge")
         try:
             return await asyncio.wait_for(future, deadline)
         except TimeoutError as error:
+            self._rarely("the judge is slow", judge=self.judge.name, deadline=deadline)
             raise JudgeFailed("deadline", f"no verdict within {deadline} s") from error
         finally:
+            self._waiting.pop(future, None)
             JUDGE_SECONDS.observe(time.perf_counter() - began)
 
     async def close(self) -> None:
@@ -66,37 +67,39 @@ class JudgeRunner:
             self._worker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._worker
-        for _, future in self._waiting:
-            _fail(future, JudgeFailed("error", "the judge was shut down"))
+        _fail(self._waiting, JudgeFailed("error", "the judge was shut down"))
         self._waiting.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
-            batch = [(query, future) for query, future in self._waiting[: self._max_batch] if not future.done()]
-            del self._waiting[: self._max_batch]
-            if not batch:
-                continue
+            batch = dict(list(self._waiting.items())[: self._max_batch])
+            for future in batch:
+                del self._waiting[future]
             JUDGE_BATCH.observe(len(batch))
-            queries = [query for query, _ in batch]
             try:
-                verdicts = await loop.run_in_executor(self._threads, self._ask, queries)
-            except JudgeError as error:
-                for _, future in batch:
-                    _fail(future, error)
+                work = in_background(partial(self._ask, tuple(batch.values())), "midcourse-judge")
+                verdicts = await asyncio.wrap_future(work)
+            except JudgeFailed as error:
+                _fail(batch, error)
                 continue
-            for (_, future), verdict in zip(batch, verdicts, strict=True):
+            except asyncio.CancelledError:
+                _fail(batch, JudgeFailed("error", "the judge was shut down"))
+                raise
+            for future, verdict in zip(batch, verdicts, strict=True):
                 if not future.done():
                     future.set_result(verdict)
 
     def _ask(self, queries: Sequence[Query]) -> Sequence[Verdict]:
         try:
-            verdicts = self.judge.judge(queries)
-        except Exception as error:  # whatever a judge raises is a judge failure: repaired by the policy, and counted
-            raise JudgeFailed("error", f"{self.judge.name}: {type(error).__name__}: {error}") from error
-        if len(verdicts) != len(queries):
-            raise JudgeFailed("error", f"{self.judge.name}: {len(verdicts)} verdicts for {len(queries)} steps")
+            verdicts = list(self.judge.judge(queries))
+            if len(verdicts) != len(queries) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
+                raise TypeError(f"{len(queries)} steps, {len(verdicts)} answers, not each of them a Verdict")
+        except (
+            Exception
+        ) as error:  # whatever a judge raises is a judge failure: the policy repairs it, and it is counted
+            # Not the error's own text, which may quote a step.
+            self._rarely("the judge failed", judge=self.judge.name, error=type(error).__name__)
+            raise JudgeFailed("error", f"{self.judge.name}: {type(error).__name__}") from error
         return verdicts
 
 
@@ -108,6 +111,7 @@ class JudgeFailed(JudgeError):
         self.failure: JudgeFailure = failure
 
 
-def _fail(future: "asyncio.Future[Verdict]", error: JudgeError) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _fail(futures: Iterable[asyncio.Future[Verdict]], error: JudgeError) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)

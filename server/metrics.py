@@ -11,6 +11,7 @@ from midcourse.guard.policy import Policy
 from midcourse.guard.trace import Trace
 from midcourse.guard.verdict import LABELS
 
+MAX_ATTEMPT = 12  # the policy allows no more triggers; shadow mode may find more cues, which share a label
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REQUESTS = Counter(
@@ -40,14 +41,16 @@ JUDGE_FAILURES = Counter(
     ["cause", "policy"],
 )
 HOLD_SECONDS = Histogram(
-    "midcourse_hold_seconds", "From the arrival of a step's last token until the step was released.", buckets=_FAST
+    "midcourse_hold_seconds",
+    "From asking for a verdict on a step until the verdict, or its absence, was acted on.",
+    buckets=_FAST,
 )
 RESUME_SECONDS = Histogram(
     "midcourse_resume_seconds", "From a rewind until the first newly sampled token arrived.", buckets=_FAST
 )
 TOKENS = Counter(
     "midcourse_tokens_total",
-    "Tokens by kind: prompt, completion, reasoning, injected, withheld, discarded. Completion includes injected.",
+    "Tokens by kind: prompt (once a choice), completion, reasoning, injected, withheld, discarded.",
     ["kind"],
 )
 TRACE_QUEUE = Gauge("midcourse_trace_queue_length", "Traces waiting for the writer.", multiprocess_mode="livesum")
@@ -73,5 +76,6 @@ def observe(trace: Trace, policy: Policy) -> None:
             phase = policy.reasoning if step.phase == "reasoning" else policy.response
             JUDGE_FAILURES.labels(step.failure, phase.on_judge_error).inc()
     for record in trace.interventions:
-        labels = (record.phase, record.rung, record.cause, record.trigger_id or "none", str(record.attempt))
+        attempt = str(record.attempt) if record.attempt <= MAX_ATTEMPT else f"{MAX_ATTEMPT + 1}+"
+        labels = (record.phase, record.rung, record.cause, record.trigger_id or "none", attempt)
         INTERVENTIONS.labels(*labels, trace.mode).inc()

@@ -5,13 +5,10 @@ Knows threads. Knows no queue, no SQL and no file.
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from midcourse.guard.trace import Trace
 from midcourse.server.rows import RecordError
-
-T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -70,17 +67,3 @@ class Door:
             if self._sink is None:
                 self._sink = self._open_sink()
             return self._sink
-
-
-def in_background(work: Callable[[], T]) -> Future[T]:
-    """Run it on a thread of its own that, unlike an executor's, does not keep the process alive if the store hangs."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  # it is told through the future
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="midcourse-store", daemon=True).start()
-    return future

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
@@ -21,17 +21,17 @@ from typing import Any, Literal, NamedTuple
 import structlog
 
 from midcourse.guard.trace import Trace
+from midcourse.server.background import Rarely, in_background
 from midcourse.server.errors import StoreError
 from midcourse.server.metrics import TRACE_QUEUE, TRACES
 from midcourse.server.rows import RecordError, line
-from midcourse.server.sink import Door, Sink, in_background
+from midcourse.server.sink import Door, Sink
 from midcourse.server.spool import Replayed, Spool
 
 Fate = Literal["stored", "spooled", "dropped"]
 
 BATCH = 256  # traces in one transaction: a commit costs about as much as 20 rows, so more gains little
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # after a failure of the store; the last one from then on
-LOG_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -70,7 +70,7 @@ class TraceWriter:
         self._eventful: deque[_Waiting] = deque()
         self._sampled: deque[_Waiting] = deque()  # the first to go when the queue is full
         self._closing = self._stuck = False
-        self._rarely = _Rarely()
+        self._rarely = Rarely()
         # The thread's own, from here on.
         self._slow: Future[None] | None = None  # a commit that outlived our patience
         self._replaying: Future[Replayed] | None = None
@@ -184,7 +184,7 @@ class TraceWriter:
         return time.monotonic() >= self._next_try
 
     def _commit(self, traces: list[Trace]) -> bool:
-        commit = in_background(partial(self._door.put, traces))
+        commit = in_background(partial(self._door.put, traces), "midcourse-store")
         if wait([commit], timeout=self._patience).not_done:
             self._slow = commit
             self._rarely("the trace store is slow; traces go to the spool", patience=self._patience)
@@ -213,7 +213,7 @@ class TraceWriter:
         now = time.monotonic()
         if now >= self._next_replay and self._store_is_open() and self._spool.files():
             self._next_replay = now + self._replay_seconds
-            self._replaying = in_background(self._replay)
+            self._replaying = in_background(self._replay, "midcourse-replay")
 
     def _replay(self) -> Replayed:
         self._door.check()
@@ -230,24 +230,6 @@ class TraceWriter:
         if batch:
             self._rarely("traces were dropped", why=why, count=len(batch))
             _acknowledge(batch, "dropped")
-
-
-class _Rarely:
-    """One line a minute about the same thing, and how often it happened meanwhile."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._times: Counter[str] = Counter()
-        self._next: dict[str, float] = {}
-
-    def __call__(self, what: str, **details: object) -> None:
-        with self._lock:
-            self._times[what] += 1
-            if time.monotonic() < self._next.get(what, 0.0):
-                return
-            self._next[what] = time.monotonic() + LOG_SECONDS
-            times = self._times.pop(what)
-        _log.warning(what, times=times, **details)
 
 
 def _eventful(trace: Trace) -> bool:

@@ -1,6 +1,8 @@
 """The judge runner: batches, deadlines, failures, and no thread that outlives it."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -30,7 +32,8 @@ class Recorder:
         time.sleep(self.seconds)
         if any(query.step == "boom" for query in queries):
             raise RuntimeError("boom")
-        return [CUE if query.step == "bad" else SAFE for query in queries if query.step != "lost"]
+        answers = {"bad": CUE, "none": None}
+        return [answers.get(query.step, SAFE) for query in queries if query.step != "lost"]  # type: ignore[misc]
 
 
 def ask(step: str) -> Query:
@@ -64,7 +67,7 @@ async def test_a_late_verdict_is_a_failure_and_the_next_step_is_judged_all_the_s
     await runner.close()
 
 
-@pytest.mark.parametrize("step", ["boom", "lost"])
+@pytest.mark.parametrize("step", ["boom", "lost", "none"])
 async def test_a_judge_that_raises_or_miscounts_has_failed(step: str) -> None:
     runner = JudgeRunner(Recorder())
     with pytest.raises(JudgeFailed, match="recorder") as caught:
@@ -89,3 +92,28 @@ async def test_closing_answers_whoever_waits() -> None:
     await runner.close()
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(one, JudgeFailed) for one in done)
+
+
+def test_a_judge_that_hangs_does_not_keep_the_process_alive() -> None:
+    script = """
+import asyncio, time
+from midcourse.guard.verdict import Query
+from midcourse.server.judging import JudgeFailed, JudgeRunner
+
+class Stuck:
+    name = "stuck"
+    def judge(self, queries):
+        time.sleep(3600)
+
+async def main():
+    runner = JudgeRunner(Stuck())
+    try:
+        await runner.verdict(Query("", "", "step", "reasoning", 0), 0.05)
+    except JudgeFailed as error:
+        print(error.failure)
+    await runner.close()
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=30)
+    assert done.stdout.splitlines()[-1] == "deadline"
