@@ -96,6 +96,13 @@ class Line:
             yield Piece(kind[0], self.text(start, stop), self.ids(start, stop), kind[1], logprobs)
             start = stop
 
+    def send_last(self) -> Piece:
+        """The last delta as a piece of its own: what ``pieces`` gives for it, without the search. Marks it as sent."""
+        delta = self.deltas[-1]
+        self.sent = len(self.deltas)
+        logprobs = () if delta.logprobs is None else (delta.logprobs,)
+        return Piece(self.channels[-1], delta.text, delta.token_ids, delta.forced, logprobs)
+
     def _seek(self, place: int, chars: int) -> tuple[int, int]:
         while chars > 0:
             length = len(self.deltas[place].text)

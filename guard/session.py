@@ -90,7 +90,7 @@ class Session:
             last = len(self._line) - 1
             if self._line.sent == last and delta.text and not delta.text[-1].isspace():
                 self._parser.all_clear()
-                return tuple(self._release(last + 1))
+                return (self._out(self._line.send_last()),)
         self._finish = delta.finish_reason
         questions = [self._ask(span) for span in self._parser.steps(self._finish is not None) if self._judging]
         actions: list[Action] = []
