@@ -2,19 +2,23 @@
 
 import torch
 
+GREEDY = 1e-5
+"""Temperatures below are 0, as in vLLM (``_SAMPLING_EPS``): they give the same tokens, or overflow."""
+
 
 def draw(logits: torch.Tensor, *, temperature: float, top_p: float, generator: torch.Generator | None) -> int:
     """One token id.
 
     Args:
         logits: (vocab,), any float type.
-        temperature: 0 takes the likeliest, the lowest id among equals, and touches no generator.
+        temperature: below ``GREEDY`` takes the likeliest, the lowest id among equals, and touches no generator.
         top_p: in (0, 1]; see ``nucleus``.
         generator: where the randomness comes from; None is torch's own.
     """
-    if temperature == 0:
+    if temperature < GREEDY:
         return int(logits.argmax())
-    probabilities = nucleus(torch.softmax(logits.float() / temperature, dim=-1), top_p)  # (vocab,)
+    below = logits.float() - logits.max()  # (vocab,), 0 at most: a quotient may reach -inf, which has probability 0
+    probabilities = nucleus(torch.softmax(below / temperature, dim=-1), top_p)  # (vocab,)
     return int(torch.multinomial(probabilities, 1, generator=generator))
 
 

@@ -77,3 +77,13 @@ def test_no_alternatives_may_be_asked_for() -> None:
     ((score, top),) = log_probabilities(LOGITS[None], torch.tensor([1]), top=0)
     assert score == pytest.approx(math.log(0.5), abs=1e-5)
     assert not top
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-39, 1e-9])
+def test_a_temperature_next_to_zero_is_zero(temperature: float) -> None:
+    assert draw(LOGITS, temperature=temperature, top_p=1.0, generator=None) == 1
+
+
+def test_a_low_temperature_does_not_overflow() -> None:
+    logits = torch.tensor([3e38, -3e38, 2.9e38])
+    assert draw(logits, temperature=1e-5, top_p=1.0, generator=seeded(0)) == 0
