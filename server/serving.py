@@ -19,7 +19,7 @@ from midcourse.server.driver import Event, Finished, Job, Notice
 from midcourse.server.errors import EngineError
 from midcourse.server.fan import Fan
 from midcourse.server.intake import Call
-from midcourse.server.replies import error_body, refusal_of
+from midcourse.server.replies import ClientGone, error_body, refusal_of
 from midcourse.server.report import Report, report_of
 from midcourse.server.service import Service, service_of
 from midcourse.server.shape import Choice, Json, Shape
@@ -65,6 +65,8 @@ async def _whole(service: Service, call: Call, shape: Shape, report: Report) -> 
 async def _stream(service: Service, call: Call, shape: Shape, report: Report, sink: Sink) -> None:
     try:
         await _play(service, call, shape, report, sink)
+    except ClientGone:
+        raise  # nobody to tell
     except Exception as error:
         if not sink.started:
             raise

@@ -9,12 +9,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from midcourse.server.replies import CLIENT_GONE, ClientGone
 from midcourse.server.report import report_of
 
 T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds that one event may wait for room on the wire: longer than a train's tunnel. A client that is connected and
+does not read would otherwise hold its place among the generations, and its KV cache, for as long as it likes."""
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -47,9 +51,10 @@ async def _gone(receive: Receive) -> None:
 class Sink:
     """Where a stream's events go. The response starts with the first of them, so an earlier error can have a status."""
 
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        self._send = send
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]], patience: float = PATIENCE) -> None:
+        self._wire = send
         self._headers = headers
+        self._patience = patience
         self.started = False
 
     async def data(self, value: Mapping[str, Any]) -> None:
@@ -67,25 +72,37 @@ class Sink:
         """Nothing follows."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _send(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._wire(message)
+        except TimeoutError as error:
+            raise ClientGone("the client stopped reading") from error
+
 
 class EventStream(Response):
     """A response that ``play`` writes into a sink. A disconnect cancels it, also before the first event."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, play: Callable[[Sink], Coroutine[Any, Any, None]], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        play: Callable[[Sink], Coroutine[Any, Any, None]],
+        headers: Mapping[str, str],
+        patience: float = PATIENCE,
+    ) -> None:
         # X-Accel-Buffering: nginx would gather the events otherwise.
         fixed = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         super().__init__(headers={**fixed, **headers})
         del self.headers["content-length"]
         self._play = play
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Play. Errors before the first event are raised; afterwards ``play`` must have dealt with them."""
-        sink = Sink(send, self.raw_headers)
+        sink = Sink(send, self.raw_headers, self._patience)
         try:
             await unless_gone(receive, self._play(sink))
+            await sink.close()
         except ClientGone:
             report_of(scope).status = CLIENT_GONE
-        else:
-            await sink.close()

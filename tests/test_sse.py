@@ -7,8 +7,12 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client import REGISTRY
+from starlette.types import Message
 
+from midcourse.server.replies import CLIENT_GONE
+from midcourse.server.report import KEY, Report
 from midcourse.server.scripted import Script
+from midcourse.server.sse import EventStream, Sink
 from tests.kit import CALM, Kit, events, listening
 
 LONG = "Let me think. " * 2_000
@@ -122,3 +126,35 @@ async def test_many_streams_at_once_get_each_its_own_text() -> None:
         assert thought.startswith(f"Number {answer.removeprefix('I am ').removesuffix('.')} thinks.")
         answers.add(answer)
     assert len(answers) == 16
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+async def test_a_client_that_stops_reading_is_a_client_that_has_gone(room: int) -> None:
+    """``room`` messages find a place on the wire, and no more."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        if len(sent) == room:
+            await asyncio.Event().wait()
+        sent.append(message)
+
+    async def play(sink: Sink) -> None:
+        for number in range(2):
+            await sink.data({"number": number})
+
+    report = Report("r")
+    stream = EventStream(play, {}, patience=0.02)
+    async with asyncio.timeout(1):
+        await stream({"type": "http", "state": {KEY: report}}, asyncio.Event().wait, send)  # type: ignore[arg-type]
+    assert report.status == CLIENT_GONE
+    assert len(sent) == room
+
+
+async def test_a_slow_reader_may_take_all_the_time_it_needs() -> None:
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0.02)
+
+    sink = Sink(send, [], patience=0.1)
+    for number in range(12):
+        await sink.data({"number": number})
+    await sink.close()
