@@ -68,7 +68,7 @@ class Decoding:
     def turn(self) -> Turn:
         """Feed what the cache lacks, score what was forced, draw one token."""
         logits = self._forward()  # (forced + 1, vocab)
-        forced = self._score(self._ids[len(self._ids) - self._forced :], logits[:-1]) if self._forced else None
+        forced = self._score(self._ids[len(self._ids) - self._forced :], logits[:-1], top=0) if self._forced else None
         self._forced = 0
         if len(self._ids) >= self._end:
             self.over = True
@@ -114,17 +114,19 @@ class Decoding:
         reason: FinishReason | None = None
         if len(self._ids) >= self._end:
             text, reason = text + self._text.flush(), "length"
-        logprobs = None if self._sampling.logprobs is None else self._score([token], logits)[0]
+        logprobs = (
+            None if self._sampling.logprobs is None else self._score([token], logits, top=self._sampling.logprobs)[0]
+        )
         return Delta(text, (token,), self._number, finish_reason=reason, logprobs=logprobs)
 
-    def _score(self, tokens: Sequence[int], logits: torch.Tensor) -> tuple[TokenLogprob, ...]:
+    def _score(self, tokens: Sequence[int], logits: torch.Tensor, *, top: int) -> tuple[TokenLogprob, ...]:
         """``tokens`` under the logits, (len(tokens), vocab), that stood before each."""
 
         def text(token: int) -> str:
             return decode(self._weights.tokenizer, [token])
 
-        scores = log_probabilities(logits, torch.tensor(tokens), self._sampling.logprobs or 0)
+        scores = log_probabilities(logits, torch.tensor(tokens), top)
         return tuple(
-            TokenLogprob(text(token), token, logprob, tuple((text(other), other, value) for other, value in top))
-            for token, (logprob, top) in zip(tokens, scores, strict=True)
+            TokenLogprob(text(token), token, logprob, tuple((text(other), other, value) for other, value in likeliest))
+            for token, (logprob, likeliest) in zip(tokens, scores, strict=True)
         )

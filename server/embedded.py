@@ -6,27 +6,24 @@ Each live completion decodes one token a turn, in a circle, so that all make the
 
 import asyncio
 import contextlib
-import inspect
 import os
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jinja2
+import structlog
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from midcourse.guard.delta import Delta
+from midcourse.server.chat_template import ChatTemplate
 from midcourse.server.decoding import Decoding, Turn
 from midcourse.server.detokenize import decode
 from midcourse.server.engine import Sampling, TokenLogprob
 from midcourse.server.errors import CallerError, EngineError
 from midcourse.server.weights import Weights
 
-# What we say to the template ourselves; the rest of its arguments is the model's own business.
-RESERVED = set(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {"tools", "documents"}
+log = structlog.get_logger(__name__)
 
 Scores = tuple[TokenLogprob, ...] | None
 
@@ -141,6 +138,7 @@ class EmbeddedEngine:
         self.dialect = weights.dialect
         self.context_length = weights.context_length
         self._weights = weights
+        self._template = ChatTemplate(weights.tokenizer, weights.dialect)
         self._vocabulary = weights.model.config.get_text_config(decoder=True).vocab_size
         self._changed = threading.Condition()  # guards the four below
         self._open: set[EmbeddedGeneration] = set()
@@ -162,25 +160,16 @@ class EmbeddedEngine:
         return len(self._open)
 
     def render(self, messages: Sequence[dict[str, object]], **template: object) -> tuple[int, ...]:
-        """Chat messages to token ids, the generation prompt opened.
+        """Chat messages to token ids, the generation prompt opened. No text of theirs becomes a control token.
 
         Raises:
-            CallerError: the template refuses the messages, or an argument is not one of a template.
+            CallerError: there is no template; otherwise as ``ChatTemplate.pieces``.
         """
-        for name in sorted(template.keys() & RESERVED):
-            raise CallerError(
-                f"chat_template_kwargs: {name} is not for the caller to set", param="chat_template_kwargs"
-            )
-        tokenizer = self._weights.tokenizer
-        if tokenizer.chat_template is None:
+        if self._weights.tokenizer.chat_template is None:
             raise CallerError(f"{self.name} has no chat template: use /v1/completions", param="messages")
-        arguments: dict[str, Any] = {**template, "tokenize": False, "add_generation_prompt": True}
-        turns: list[dict[str, Any]] = [dict(message) for message in messages]
-        try:
-            text = tokenizer.apply_chat_template(turns, **arguments)
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
-            raise CallerError(f"the chat template refuses the messages: {error}", param="messages") from error
-        return self.spell(str(text))
+        pieces = self._template.pieces(messages, template)
+        spelled = self._weights.tokenizer(pieces, add_special_tokens=False)["input_ids"]
+        return tuple(token for ids in spelled for token in ids)
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Raw prompt text to ids, with the special tokens that the tokenizer begins a text with."""
@@ -277,9 +266,10 @@ class EmbeddedEngine:
         try:
             turn, scores = generation.advance()
             generation.loop.call_soon_threadsafe(generation.arrive, turn, scores)
-        except Exception as error:  # noqa: BLE001 (torch raises anything; the thread must outlive it)
+        except Exception:  # torch raises anything; the thread must outlive it
             self.leave(generation)
-            self._fail(generation, EngineError(f"the model failed: {error}"))
+            log.exception("model_failed")
+            self._fail(generation, EngineError("the model failed"))
         with self._changed:
             self._current = None
             if generation.orders or not generation.decoding.over:

@@ -35,7 +35,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Log-probability of one token and of the likeliest alternatives at its place (nats)."""
+    """Log-probability of one token and of the likeliest alternatives at its place (nats).
+
+    A forced token has no alternatives: where the first one stands, the token that was withheld would be among them.
+    """
 
     token: str
     token_id: int

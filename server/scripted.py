@@ -7,7 +7,7 @@ Refuses to know about guarding, and to be clever: a token is a word with the spa
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midcourse.guard.delta import Delta, FinishReason
 from midcourse.guard.dialect import R1, Dialect
@@ -133,7 +133,7 @@ class ScriptedGeneration:
         self._number = generation
         self._plan()
         full = len(self.sent) >= self._limit
-        logprobs = tuple(self._logprob(word) for word in self._words.words(forced))
+        logprobs = tuple(replace(self._logprob(word), top=()) for word in self._words.words(forced))
         return Delta(
             forced,
             ids,

@@ -83,17 +83,20 @@ async def test_a_stop_string_ends_the_text_before_it() -> None:
 async def test_log_probabilities_stand_at_their_offsets(stream: bool) -> None:
     async with serving(CUED) as kit:
         reply = await kit.complete(max_tokens=80, logprobs=2, stream=stream)
+        (trace,) = kit.memory.traces.values()
     choices = [e["choices"][0] for e in events(reply.text)[:-1]] if stream else reply.json()["choices"]
     text = "".join(choice["text"] for choice in choices)
-    spelled = ""
+    spelled = forced = ""
     for logprobs in (choice["logprobs"] for choice in choices if choice["logprobs"]):
         for token, offset, top in zip(
             logprobs["tokens"], logprobs["text_offset"], logprobs["top_logprobs"], strict=True
         ):
             assert text[offset : offset + len(token)] == token
-            assert len(top) == 2
+            assert len(top) in (0, 2)
             spelled += token
+            forced += "" if top else token
     assert spelled == text
+    assert forced == trace.interventions[0].trigger  # the withheld token would be among the alternatives
 
 
 async def test_usage_comes_last_when_asked_for() -> None:

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from midcourse.guard.delta import Delta
-from midcourse.guard.phase import Phase
 from midcourse.server.decoding import Decoding
 from midcourse.server.embedded import EmbeddedEngine
-from midcourse.server.engine import Engine, Sampling, TokenLogprob
+from midcourse.server.engine import Sampling, TokenLogprob
 from midcourse.server.errors import CallerError, EngineError
 from midcourse.server.weights import Weights
 from tests.reading import complete, ids_of, opened, read_all, read_some, text_of
@@ -63,7 +62,8 @@ async def test_log_probabilities_are_those_of_one_pass_over_the_whole(engine: Em
         assert isinstance(score, TokenLogprob)
         assert (score.token_id, score.token) == (token, engine.detokenize([token]))
         assert score.logprob == pytest.approx(whole[place, token].item(), abs=2e-3)
-        assert [other for _, other, _ in score.top] == whole[place].topk(2).indices.tolist()
+        likeliest = whole[place].topk(2).indices.tolist()
+        assert [other for _, other, _ in score.top] == ([] if score in forced.logprobs else likeliest)
 
 
 async def test_no_alternatives_is_still_a_log_probability(tiny: Weights) -> None:
@@ -213,33 +213,11 @@ async def test_what_cannot_be_started_is_the_callers_fault(
         assert engine.running == 0
 
 
-def test_the_prompt_of_a_chat_opens_the_reasoning(engine: EmbeddedEngine) -> None:
-    seam: Engine = engine
-    prompt = seam.detokenize(seam.render([{"role": "user", "content": "🦜 <think> é"}], unknown_to_the_template=1))
-    assert "<|im_start|>user\n🦜 <think> é<|im_end|>" in prompt
-    assert seam.dialect.starts_in(prompt) is Phase.REASONING
-
-
 def test_raw_text_becomes_ids_and_text_again(engine: EmbeddedEngine) -> None:
     text = "<|im_start|>user\n日本 👩‍👩‍👧 </think>"
     ids = engine.tokenize(text)
     assert ids[0] == 1
     assert engine.detokenize(ids) == text
-
-
-@pytest.mark.parametrize("message", [{"role": "poet", "content": "Hi"}, {"role": "user", "content": 3}, {}])
-def test_messages_that_the_template_refuses_are_the_callers_fault(
-    engine: EmbeddedEngine, message: dict[str, object]
-) -> None:
-    with pytest.raises(CallerError, match="the chat template refuses the messages") as caught:
-        engine.render([message])
-    assert caught.value.param == "messages"
-
-
-def test_the_caller_cannot_replace_the_template(engine: EmbeddedEngine) -> None:
-    with pytest.raises(CallerError, match="chat_template is not for the caller") as caught:
-        engine.render([{"role": "user", "content": "Hi"}], chat_template="{{ 1 }}")
-    assert caught.value.param == "chat_template_kwargs"
 
 
 async def test_a_model_without_a_chat_template_says_so(weights: Weights, tiny: Weights) -> None:

@@ -74,7 +74,7 @@ async def test_a_failing_forward_ends_its_own_generation_only(tiny: Weights) -> 
         tiny.model.before = fail
         broken = engine.start((5,), Sampling(max_tokens=3))
         for _ in range(2):
-            with pytest.raises(EngineError, match="the model failed: out of cheese"):
+            with pytest.raises(EngineError, match=r"the model failed$"):
                 await broken.read()
         tiny.model.before = lambda: None
         assert len(await complete(engine, (5,), Sampling(max_tokens=3))) == 3
@@ -113,7 +113,7 @@ async def test_a_resume_that_waits_for_scores_hears_of_the_failure(tiny: Weights
         generation = engine.start((5,), Sampling(max_tokens=3, logprobs=1))
         await read_all(generation)
         tiny.model.before = fail
-        with pytest.raises(EngineError, match="out of cheese"):
+        with pytest.raises(EngineError, match=r"the model failed$"):
             await generation.resume((), " no", 1)
 
 

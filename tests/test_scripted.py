@@ -86,7 +86,7 @@ async def test_log_probabilities_come_when_asked_for() -> None:
     assert len(entry.top) == 2
     forced = (await generation.resume((), "a b", 1)).logprobs
     assert isinstance(forced, tuple)
-    assert [one.token for one in forced] == ["a", " b"]
+    assert [(one.token, one.top) for one in forced] == [("a", ()), (" b", ())]
 
 
 async def test_bursts_carry_several_deltas() -> None:
