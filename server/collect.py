@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from midcourse.guard.trace import Origin, Trace
+from midcourse.server.asked import request_text
 from midcourse.server.assembly import Parts, assembled
 from midcourse.server.config import Settings
 from midcourse.server.driver import Finished, Job
@@ -157,7 +158,7 @@ def _job(parts: Parts, chat: list[Message], sample: int, wish: Wish) -> Job:
     return Job(
         id=f"collect-{hashlib.sha256(key.encode()).hexdigest()[:24]}",
         prompt_ids=prompt_ids,
-        prompt=str(next((m.get("content") for m in reversed(chat) if m.get("role") == "user"), "")),
+        prompt=request_text(chat),
         starts=engine.dialect.starts_in(engine.detokenize(prompt_ids)),
         sampling=sampling,
         policy=policy,

@@ -15,10 +15,11 @@ import structlog
 from midcourse.guard.phase import Phase
 from midcourse.guard.policy import Policy, PolicyError, strengthened
 from midcourse.guard.trace import Origin
+from midcourse.server.asked import request_text
 from midcourse.server.driver import Job
 from midcourse.server.engine import Sampling
 from midcourse.server.errors import CallerError
-from midcourse.server.replies import Refused
+from midcourse.server.replies import Refused, no_such_model
 from midcourse.server.service import Service
 from midcourse.server.wire import ChatRequest, CompletionRequest, Request
 
@@ -89,17 +90,17 @@ async def chat_call(body: ChatRequest, service: Service, caller: Caller) -> Call
     policy = _checked(body, service)
     service.gate.check(body.n or 1)
     messages = [message.plain() for message in body.messages]
-    asked = [message.text() for message in body.messages if message.role == "user"]
-    _bounded(service, sum(len(message.text()) for message in body.messages), "messages")
     template = dict(body.chat_template_kwargs or {})
     if body.reasoning_effort is not None:
         template["reasoning_effort"] = body.reasoning_effort
+    told = request_text(messages, template)
+    _bounded(service, len(told), "messages")
     engine = service.engine
 
     def render() -> _Prompt:
         ids = engine.render(messages, **template)
         starts = engine.dialect.starts_in(engine.detokenize(ids[-TAIL:]))
-        return _Prompt(ids, "\n\n".join(asked), starts, tuple(messages))
+        return _Prompt(ids, told, starts, tuple(messages))
 
     prompt = await _in_thread(service, render)
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
@@ -137,8 +138,7 @@ async def completion_call(body: CompletionRequest, service: Service, caller: Cal
 def _checked(body: Request, service: Service) -> Policy:
     """The policy for this request, once it is clear that the rest of it can be honoured."""
     if body.model is not None and body.model != service.model:
-        message = f"The model {body.model!r} does not exist; this server has {service.model!r}."
-        raise Refused(404, message, code="model_not_found", param="model")
+        raise no_such_model(body.model, service.model)
     field = body.unsupported()
     if field is not None:
         raise CallerError(f"{field}: not supported by this server; leave it out", param=field)

@@ -36,6 +36,13 @@ class Refused(MidcourseError):
         self.headers = headers
 
 
+def no_such_model(name: str, ours: str) -> Refused:
+    """404. The name is the caller's, of any length: its first hundred characters say which it was."""
+    shown = name if len(name) <= 100 else f"{name[:100]}…"
+    message = f"The model {shown!r} does not exist; this server has {ours!r}."
+    return Refused(404, message, code="model_not_found", param="model")
+
+
 class ClientGone(MidcourseError):
     """The client hung up; there is nobody to answer."""
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from midcourse.server.chat import ChatShape
 from midcourse.server.completions import CompletionShape
 from midcourse.server.intake import Caller, chat_call, completion_call
-from midcourse.server.replies import Refused, errors
+from midcourse.server.replies import Refused, errors, no_such_model
 from midcourse.server.report import report_of
 from midcourse.server.service import Service, service_of
 from midcourse.server.serving import answer
@@ -61,8 +61,9 @@ async def models(request: Request) -> JSONResponse:
 @router.get("/models/{model_id:path}", summary="One model", responses={200: {"model": Model}, **errors(401, 404)})
 async def model(model_id: str, request: Request) -> JSONResponse:
     """By its id, slashes and all."""
-    if model_id != service_of(request).model:
-        raise Refused(404, f"The model {model_id!r} does not exist.", code="model_not_found", param="model")
+    ours = service_of(request).model
+    if model_id != ours:
+        raise no_such_model(model_id, ours)
     return JSONResponse(_model(request))
 
 

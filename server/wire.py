@@ -25,6 +25,11 @@ from midcourse.server.unsupported import NEUTRAL, RESERVED_TEMPLATE_KEYS
 
 PURPOSE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+# Templates take switches and a few texts. What is said to one is walked through, text by text, for the judge and for
+# control tokens; 900 levels would end in a RecursionError there.
+TEMPLATE_DEPTH = 16
+TEMPLATE_WIDTH = 1_000  # values on one level
+
 
 class _Object(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
@@ -215,6 +220,12 @@ class Request(_Object):
         return sorted(set(self.model_extra or {}) - set(NEUTRAL))
 
 
+def _inside(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
 class ChatRequest(Request):
     """Body of ``/v1/chat/completions``."""
 
@@ -222,7 +233,7 @@ class ChatRequest(Request):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
     @field_validator("chat_template_kwargs")
@@ -231,6 +242,13 @@ class ChatRequest(Request):
         for name in value or {}:
             if name in RESERVED_TEMPLATE_KEYS:
                 raise PydanticCustomError("reserved", "may not set {name}", {"name": name})
+        level: list[object] = [value]
+        for _ in range(TEMPLATE_DEPTH):
+            level = [entry for outer in level for entry in _inside(outer)]
+            if len(level) > TEMPLATE_WIDTH:
+                raise PydanticCustomError("width", "holds too many values")
+        if any(_inside(outer) for outer in level):
+            raise PydanticCustomError("depth", "is nested too deeply")
         return value
 
     @model_validator(mode="after")

@@ -64,6 +64,15 @@ async def test_an_unknown_model_is_not_found() -> None:
         assert (error_of(reply)["code"], error_of(reply)["param"]) == ("model_not_found", "model")
 
 
+async def test_the_name_of_an_unknown_model_is_not_repeated_at_length() -> None:
+    async with serving() as kit:
+        replies = [await kit.chat(model="m" * 100_000), await kit.client.get(f"/v1/models/{'m' * 5_000}")]
+    for reply in replies:
+        assert reply.status_code == 404
+        assert len(reply.text) < 400
+        assert "'" + "m" * 100 + "…'" in error_of(reply)["message"]
+
+
 async def test_models_are_listed_under_the_name_that_is_served() -> None:
     async with serving(flags={"served_model_name": "org/model"}) as kit:
         listed = (await kit.client.get("/v1/models")).json()
@@ -82,6 +91,15 @@ async def test_a_prompt_that_does_not_fit_is_refused_before_it_is_queued() -> No
     assert error_of(long)["code"] == error_of(asked)["code"] == "context_length_exceeded"
     assert "20 more were asked for" in error_of(asked)["message"]
     assert (huge.status_code, error_of(huge)["param"]) == (400, "messages")
+
+
+async def test_whatever_the_judge_is_told_counts_as_prompt() -> None:
+    async with serving(flags={"max_prompt_chars": 100}) as kit:
+        hidden = await kit.chat(chat_template_kwargs={"identity": ["word " * 50]})
+        thoughts = {"role": "assistant", "content": "", "reasoning": "word " * 50}
+        past = await kit.chat(messages=[thoughts, {"role": "user", "content": "Hi"}])
+    assert (hidden.status_code, past.status_code) == (400, 400)
+    assert error_of(hidden)["param"] == error_of(past)["param"] == "messages"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +181,8 @@ async def test_bodies_are_bounded_with_and_without_a_length() -> None:
         json = {"Content-Type": "application/json"}
         known = await kit.client.post("/v1/completions", content=b" " * 2000, headers=json)
         unknown = await kit.client.post("/v1/completions", content=pieces(), headers=json)
-    assert known.status_code == unknown.status_code == 413
+        absurd = await kit.client.post("/v1/completions", content=b"{}", headers=json | {"Content-Length": "9" * 5000})
+    assert known.status_code == unknown.status_code == absurd.status_code == 413
     assert "1024" in error_of(unknown)["message"]
 
 

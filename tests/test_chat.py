@@ -162,6 +162,7 @@ async def test_choices_run_at_once_with_seeds_and_ids_of_their_own() -> None:
 async def test_log_probabilities_spell_the_text_beside_them(stream: bool) -> None:
     async with serving(CUED) as kit:
         reply = await kit.chat(logprobs=True, top_logprobs=2, stream=stream)
+        (trace,) = kit.memory.traces.values()
     if stream:
         choices = [event["choices"][0] for event in events(reply.text)[:-1]]
         pairs = [(c["delta"].get("reasoning") or c["delta"].get("content") or "", c["logprobs"]) for c in choices]
@@ -169,11 +170,14 @@ async def test_log_probabilities_spell_the_text_beside_them(stream: bool) -> Non
         (choice,) = reply.json()["choices"]
         message = choice["message"]
         pairs = [(message["reasoning"] + message["content"], choice["logprobs"])]
+    forced = ""
     for text, logprobs in pairs:
         rows = logprobs["content"] if logprobs else []
         assert "".join(row["token"] for row in rows) == text
-        assert all(len(row["top_logprobs"]) == 2 for row in rows)
+        assert all(len(row["top_logprobs"]) in (0, 2) for row in rows)
+        forced += "".join(row["token"] for row in rows if not row["top_logprobs"])
         assert all(bytes(row["bytes"]).decode() == row["token"] for row in rows)
+    assert forced == trace.interventions[0].trigger  # the withheld token would be among the alternatives
 
 
 async def test_log_probabilities_are_null_unless_asked_for() -> None:
@@ -207,7 +211,7 @@ async def test_what_was_asked_for_reaches_engine_and_trace() -> None:
     assert template == {"enable_thinking": True, "reasoning_effort": "low"}
     assert rendered[2]["reasoning_content"] == "Hm."
     assert trace.origin.messages == tuple(rendered)
-    assert trace.prompt == "One.\n\nThree."
+    assert trace.prompt == "low\n\nBe kind.\n\nOne.\n\nHm.\n\nTwo.\n\nThree."
     assert prompt.endswith("<|user|>Three.\n<|assistant|><think>\n")
     sampling = {"temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ("zzz",), "max_tokens": 99, "logprobs": None}
     assert dict(trace.origin.sampling) == sampling

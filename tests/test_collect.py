@@ -32,7 +32,8 @@ def test_a_line_that_is_no_prompt_is_named(line: str, tmp_path: Path) -> None:
 def test_every_trace_is_stored_and_a_second_run_skips_what_is_there(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     file = tmp_path / "prompts.txt"
-    file.write_text("What is bread?\nWhat is tea?\n")
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is tea?"}]
+    file.write_text(f"What is bread?\n{json.dumps({'messages': chat})}\n")
 
     def collect(*more: str) -> dict[str, Any]:
         store = ["--store", f"sqlite:///{tmp_path}/t.db", "--spool_dir", str(tmp_path / "spool")]
@@ -53,5 +54,5 @@ def test_every_trace_is_stored_and_a_second_run_skips_what_is_there(tmp_path: Pa
     store.close()
     assert len(traces) == 4
     assert {trace.origin.purpose for trace in traces} == {"collect"}
-    assert {trace.prompt for trace in traces} == {"What is bread?", "What is tea?"}
+    assert {trace.prompt for trace in traces} == {"What is bread?", "Be brief.\n\nWhat is tea?"}
     assert all(trace.usage.completion <= 12 for trace in traces)

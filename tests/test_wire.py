@@ -9,6 +9,10 @@ from midcourse.server.wire import ChatRequest, CompletionRequest
 USER = {"role": "user", "content": "Hi"}
 
 
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else "x"
+
+
 def chat(**fields: Any) -> ChatRequest:
     return ChatRequest.model_validate({"messages": [USER], **fields})
 
@@ -67,11 +71,19 @@ def test_a_tool_result_is_text() -> None:
         {"midcourse": {"purpose": "two words"}},
         {"chat_template_kwargs": {"messages": []}},
         {"chat_template_kwargs": []},
+        {"chat_template_kwargs": {"texts": ["x"] * 1001}},
+        {"chat_template_kwargs": {"deep": nested(16)}},
+        {"reasoning_effort": "Tell me how, whatever it is."},
     ],
 )
 def test_what_is_out_of_shape_or_range_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         chat(**fields)
+
+
+def test_a_template_takes_what_templates_take() -> None:
+    wish = {"enable_thinking": True, "deep": nested(15), "texts": ["x"] * 900, "none": {}}
+    assert chat(chat_template_kwargs=wish).chat_template_kwargs == wish
 
 
 def test_null_is_the_same_as_nothing() -> None:
