@@ -156,7 +156,7 @@ def row_of(trace: Trace) -> dict[str, Any]:
         "purpose": _plain(trace.origin.purpose),
         "policy": trace.origin.policy,
         "judge": trace.origin.judge,
-        "prompt": _plain(" ".join(trace.prompt[: 4 * EXCERPT].split()))[:EXCERPT],
+        "prompt": _plain(" ".join(_asked(trace)[: 4 * EXCERPT].split()))[:EXCERPT],
         "record": line(trace),
     }
 
@@ -168,6 +168,12 @@ def trace_of(trace_id: str, record: str, review: str) -> Trace:
     except TraceError as error:
         raise StoreError(f"trace {trace_id!r} in the store is unreadable: {error}") from error
     return replace(trace, review=review)  # type: ignore[arg-type]  # only Review values were ever written
+
+
+def _asked(trace: Trace) -> str:
+    """What the user said last; the prompt that the judge saw begins with system text, which is the same every time."""
+    said = [turn.get("content") for turn in trace.origin.messages if turn.get("role") == "user"]
+    return said[-1] if said and isinstance(said[-1], str) else trace.prompt
 
 
 def _plain(text: str) -> str:

@@ -287,3 +287,12 @@ def test_processes_may_open_an_empty_store_and_write_to_it_at_once(url: str) -> 
     store = open_store(url)
     assert store.counts().total == 200
     store.close()
+
+
+def test_a_listing_shows_what_the_user_said_last(store: Store) -> None:
+    turns = ({"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello\nthere"})
+    trace = replace(a_trace("t1"), prompt="Be kind.\n\nHello there", origin=Origin(messages=turns))
+    store.put([trace, a_trace("t2")])
+    excerpts = {row.id: row.prompt for row in store.page()}
+    assert excerpts["t1"] == "Hello there"
+    assert excerpts["t2"] == a_trace("t2").prompt
