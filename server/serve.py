@@ -15,6 +15,7 @@ from midcourse.server.log import configure
 
 log = structlog.get_logger(__name__)
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 20
 """Running streams get this long to finish after SIGTERM; Kubernetes kills after 30."""
 
@@ -60,6 +61,8 @@ async def serve_until(
         )
         if started is not None:
             started(server)
+        if not settings.api_keys and settings.host not in LOOPBACK:
+            log.warning("the API is open to whoever reaches it; set api_keys", host=settings.host)
         log.info("serving", url=f"http://{settings.host}:{settings.port}/v1", model=parts.engine.name)
         try:
             await server.serve()
