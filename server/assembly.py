@@ -13,8 +13,10 @@ from midcourse.guard.lexical import LexicalJudge
 from midcourse.guard.trace import Trace
 from midcourse.guard.verdict import Judge
 from midcourse.server.config import JudgeName, Settings
+from midcourse.server.database import parse_url
 from midcourse.server.driver import Driver, Tap
 from midcourse.server.embedded import EmbeddedEngine
+from midcourse.server.errors import ConfigError, StoreError
 from midcourse.server.judging import JudgeRunner
 from midcourse.server.policy_box import PolicyBox
 from midcourse.server.store import Store, open_store
@@ -31,9 +33,8 @@ class Shelf:
         self._url = url
         self._store: Store | None = None
 
-    @property
-    def store(self) -> Store:
-        """The open store.
+    def open(self) -> Store:
+        """The store, opened now if it is not yet.
 
         Raises:
             StoreError: it cannot be opened.
@@ -44,11 +45,11 @@ class Shelf:
 
     def get(self, id: str, /) -> Trace | None:
         """The trace with exactly this id."""
-        return self.store.get(id)
+        return self.open().get(id)
 
     def put(self, traces: Sequence[Trace]) -> None:
         """Store at once, for jobs that have nobody waiting for a stream."""
-        self.store.put(traces)
+        self.open().put(traces)
 
     def close(self) -> None:
         """Let go of it."""
@@ -78,8 +79,12 @@ async def assembled(settings: Settings, read: Callable[[], Settings], tap: Tap |
         tap: sees every event of every generation, as operators may; see ``Driver``.
 
     Raises:
-        ConfigError: the model or the dialect cannot be had.
+        ConfigError: the model or the dialect cannot be had, or the store's URL is none.
     """
+    try:
+        parse_url(settings.store)
+    except StoreError as error:
+        raise ConfigError(f"store: {error}", param="store") from error
     engine = EmbeddedEngine(load(settings.model, dialect=settings.dialect))
     judges = JudgeRunner(JUDGES[settings.judge]())
     writer = TraceWriter(

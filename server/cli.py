@@ -45,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except USAGE as error:
-        _complain(error.format_message())
+        message = error.format_message()
+        if message.startswith("Usage: "):  # nothing was asked for, so the answer is the help
+            print(message, file=sys.stderr)  # noqa: T201
+        else:
+            _complain(message)
         sys.exit(2)
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0], "serve")

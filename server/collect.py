@@ -94,7 +94,7 @@ async def _collect(chats: list[list[Message]], settings: Settings, wish: Wish, *
     began = time.perf_counter()
     async with assembled(settings, lambda: settings) as parts:
         jobs = [_job(parts, chat, sample, wish) for chat in chats for sample in range(wish.samples)]
-        left = [job for job in {job.id: job for job in jobs}.values() if parts.shelf.get(job.id) is None]
+        left = [job for job in {job.id: job for job in jobs}.values() if not _is_done(parts.shelf.get(job.id))]
         outcomes: Counter[str] = Counter()
         interventions = 0
         with _progress(quiet) as progress:
@@ -138,6 +138,11 @@ async def _run_all(parts: Parts, jobs: list[Job], concurrency: int) -> AsyncIter
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _is_done(trace: Trace | None) -> bool:
+    """A run that was cut short left fragments in the audit trail; they are made anew and written over."""
+    return trace is not None and trace.outcome not in ("cancelled", "failed")
 
 
 async def _run(parts: Parts, job: Job) -> Trace:

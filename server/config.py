@@ -130,7 +130,9 @@ def load(
         for key, value in layer.items():
             values[key] = value
             written[key] = f"{PREFIX}{key.upper().replace('.', '__')}" if source == "environment" else source
-    return _build(values, lambda key: f" (in {written[key]})" if key in written else "")
+        # A file that is wrong is wrong even where a flag overrides it: the flag may be gone at the next start.
+        settings = _build(values, lambda key: f" (in {written[key]})" if key in written else "")
+    return settings
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -54,7 +54,7 @@ def make_file(path: Path, create: bool) -> None:
     if path.exists():
         return
     if not create:
-        raise StoreError(f"no trace store at {path}", param="store")
+        raise StoreError(f"no trace store at {path}; name one with --store, or run a server first", param="store")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))

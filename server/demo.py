@@ -204,6 +204,8 @@ def _next_steps(console: Console, house: House, keep: bool) -> None:
         address = f"http://{settings.host}:{settings.port}"
         key = settings.api_keys[0].get_secret_value()
         console.print(f"Point any OpenAI client at it:           base_url={address}/v1  api_key={key}")
+        admin = settings.admin_keys[0].get_secret_value()
+        console.print(f"Look into traces over HTTP:              {address}/v1/midcourse/traces/ID  admin key={admin}")
         console.print(f"Metrics:                                 {address}/metrics")
     else:
         console.print("Leave the server running:                make demo SERVE=1")

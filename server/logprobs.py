@@ -39,8 +39,9 @@ def completion_logprobs(pieces: Sequence[Piece], offset: int) -> dict[str, Any] 
     tokens: list[TokenLogprob] = []
     offsets: list[int] = []
     for piece in pieces:
-        at = offset
-        for entry in entries([piece]):
+        found = entries([piece])
+        at = offset - (_before(found[0].token, piece.text) if found else 0)
+        for entry in found:
             tokens.append(entry)
             offsets.append(at)
             at += len(entry.token)
@@ -53,6 +54,11 @@ def completion_logprobs(pieces: Sequence[Piece], offset: int) -> dict[str, Any] 
         "top_logprobs": [{token: _finite(logprob) for token, _, logprob in entry.top} for entry in tokens],
         "text_offset": offsets,
     }
+
+
+def _before(token: str, text: str) -> int:
+    """Characters of the first token that left with the piece before: white space that belongs to a think tag."""
+    return next((at for at in range(len(token)) if text.startswith(token[at:])), 0)
 
 
 def _is_entry(value: object) -> bool:

@@ -63,7 +63,9 @@ class PolicyBox:
         RELOADS.labels(result="ok").inc()
         for watcher in self._watchers:
             watcher(result)
-        log.info("policy_reload", result="ok", old=result.old, new=result.new)
+        log.info("policy_reload", result="ok", old=result.old, new=result.new, mode=settings.policy.mode)
+        if result.old == result.new:
+            log.warning("policy_reload", why="the policy is as it was; flags and environment stand above the file")
         if changed - {"policy"}:
             log.warning("policy_reload", ignored=sorted(changed - {"policy"}), why="these are read at the start only")
         return result

@@ -53,6 +53,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         (["serve", "--port"], "--port: needs a value"),
         (["serve", "loose"], "loose: unexpected"),
         (["serve", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
+        (["serve", "--store", "x"], "store: 'x' is not a store URL"),
         (["serve", "--model", "/nowhere/at/all"], "model"),
         (["collect", "/nowhere.jsonl"], "/nowhere.jsonl: cannot read it"),
         (["check", "/nowhere.txt"], "/nowhere.txt: cannot read it"),
@@ -65,6 +66,11 @@ def test_bad_input_is_one_line_on_stderr_and_exit_code_2(
     code, out, err = run(*arguments, capsys=capsys)
     assert (code, out) == (2, "")
     assert said in err and err.count("\n") == 1 and err.startswith("midcourse: ")
+
+
+def test_no_command_at_all_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys=capsys)
+    assert code == 2 and err.startswith("Usage: midcourse") and err.count("\n") > 5
 
 
 def test_flags_become_dotted_keys() -> None:

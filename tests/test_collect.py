@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,11 @@ def test_every_trace_is_stored_and_a_second_run_skips_what_is_there(tmp_path: Pa
     assert (second["generations"], second["already_stored"]) == (4, 2)
     assert sum(second["outcomes"].values()) == 2
     store = open_store(f"sqlite:///{tmp_path}/t.db")
+    store.put([replace(next(store.iterate()), outcome="cancelled")])
+    assert collect("--samples", "2")["already_stored"] == 3
     traces = list(store.iterate())
     store.close()
+    assert {trace.outcome for trace in traces} == {"untouched"}
     assert len(traces) == 4
     assert {trace.origin.purpose for trace in traces} == {"collect"}
     assert {trace.prompt for trace in traces} == {"What is bread?", "Be brief.\n\nWhat is tea?"}

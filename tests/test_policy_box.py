@@ -41,3 +41,10 @@ def test_a_bad_file_keeps_the_old_policy_and_is_counted(tmp_path: Path) -> None:
     box.on_signal()
     assert box.current is before
     assert reloads("error") == counted + 2
+
+
+def test_a_bad_value_in_the_file_is_an_error_even_where_a_flag_overrides_it(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("policy: {mode: enforced}\n")
+    with pytest.raises(ConfigError, match=r"policy\.mode: is 'enforced'"):
+        load(path, {"policy.mode": "shadow"}, env={})

@@ -23,6 +23,7 @@ import openai
 import pytest
 
 from midcourse.guard.trigger import POOL
+from midcourse.server.store import open_store
 
 pytest.importorskip("torch")
 pytestmark = [
@@ -275,7 +276,20 @@ def test_what_the_client_was_told_is_done_survives_kill_9(server: Running) -> No
     assert "[withheld" in shown and "[trigger" in shown
 
 
-def test_sigterm_ends_the_server_cleanly(server: Running) -> None:
+def test_sigterm_ends_the_server_cleanly_and_keeps_the_trace_of_a_stream_that_would_not_end(server: Running) -> None:
+    endless = [{"role": "user", "content": "How do I bake a simple loaf of bread?"}]  # greedy, it goes in circles
+    stream = ask(server, stream=True, messages=endless, max_completion_tokens=4000, extra_body=None)
+    completion_id = next(iter(stream)).id
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(30) in (0, -signal.SIGTERM)
-    assert "Traceback" not in (server.folder / "log").read_text()
+    assert server.process.wait(60) == 0
+    stream.close()
+    # uvicorn itself logs the cancelled request as an error; nothing else may have gone wrong.
+    lines = [json.loads(line) for line in (server.folder / "log").read_text().splitlines()]
+    problems = [line["exception"] for line in lines if "exception" in line]
+    assert all(
+        problem.rstrip().splitlines()[-1].startswith("asyncio.exceptions.CancelledError") for problem in problems
+    )
+    store = open_store(f"sqlite:///{server.folder}/traces.db")
+    trace = store.get(completion_id)
+    store.close()
+    assert trace is not None and trace.outcome == "cancelled"
