@@ -1,0 +1,33 @@
+"""Files as evidence: their hashes, and writing that leaves either the old file or the new one. Knows no format."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Put ``text`` in the place of a file, which keeps its permissions; a link stays one, and what it leads to is new.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+    """
+    path = path.resolve()
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(number)
+        if path.exists():
+            draft.chmod(path.stat().st_mode & 0o777)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
