@@ -1,0 +1,39 @@
+"""Files as evidence, and writing that is all or nothing."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from midcourse.models.files import sha256_of, write_atomically
+
+
+def test_a_hash_is_of_the_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"\x00\xff")
+    assert sha256_of(file) == hashlib.sha256(b"\x00\xff").hexdigest()
+
+
+def test_a_file_is_replaced_with_its_permissions_and_line_ends(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("old")
+    file.chmod(0o640)
+    write_atomically(file, "new\r\n")
+    assert file.read_bytes() == b"new\r\n" and file.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    link = tmp_path / "a"
+    link.symlink_to("deep/a")
+    write_atomically(link, "new")
+    assert link.is_symlink() and (tmp_path / "deep" / "a").read_text() == "new"
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(file, "\ud800")
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
