@@ -77,8 +77,18 @@ def estimate(values: Floats, n: int) -> Estimate:
 
 
 def ratio(weights: Floats, hits: Floats, out_of: Floats) -> Estimate:
-    """Sum of hits over sum of cases, both (traces,); ``n`` is the number of cases."""
-    return estimate(divided(weights @ hits, weights @ out_of), round(float(out_of.sum())))
+    """A share: the sum of hits over the sum of cases, both (traces,); ``n`` is the number of cases.
+
+    Of a share that is 0 or 1 every draw says the same, which is no certainty: its other bound is Clopper and Pearson's
+    for so many traces.
+    """
+    found = estimate(divided(weights @ hits, weights @ out_of), round(float(out_of.sum())))
+    traces = int((out_of > 0).sum())
+    if found.value == 0:
+        return found._replace(low=0.0, high=1 - 0.025 ** (1 / traces))
+    if found.value == 1:
+        return found._replace(low=0.025 ** (1 / traces), high=1.0)
+    return found
 
 
 def divided(above: Floats, below: Floats) -> Floats:

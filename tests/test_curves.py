@@ -98,6 +98,14 @@ def test_traces_whose_sentences_agree_give_wider_intervals_than_single_sentences
     assert width(whole) > 2 * width(single)
 
 
+def test_a_share_of_none_or_all_is_not_certain() -> None:
+    weights, cases = curves.samples(20, np.random.default_rng(0), 10), np.ones(20)
+    none, every = curves.ratio(weights, np.zeros(20), cases), curves.ratio(weights, cases, cases)
+    assert (none.low, every.high) == (0.0, 1.0)
+    assert none.high == pytest.approx(0.1684, abs=1e-4)  # Clopper and Pearson, 0 of 20
+    assert every.low == pytest.approx(0.8316, abs=1e-4)
+
+
 def test_a_share_of_nothing_is_no_number() -> None:
     weights = curves.samples(2, np.random.default_rng(0), 10)
     assert curves.ratio(weights, np.zeros(2), np.zeros(2)) == Estimate(None, None, None, 0)
