@@ -166,12 +166,17 @@ def _runs(text: str, turn: Callable[[str], str]) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
+def _english(word: str) -> bool:
+    """Whether a word is known, as it is or as a contraction."""
+    return known(word.removesuffix("n't").partition("'")[0])
+
+
 def _gain(word: str, turn: Callable[[str], str]) -> float:
     if len(word) < 2:
         return 0.0
-    now, then = known(word), known(turn(word))
+    now, then = _english(word), _english(turn(word))
     size = 0.5 if len(word) == 2 else 1.0
-    return size * (then - now) if now != then else (-0.5 if not now else 0.0)
+    return size * (then - now) if now != then else (-1.0 if not now else 0.0)
 
 
 def _reversed(run: str) -> str:

@@ -115,30 +115,35 @@ def _readings(word: str) -> list[str]:
 
 
 def unleeted(text: str) -> str:
-    """The text with w0rds in d1g1ts decoded; shorter and weaker ones only beside two clear ones."""
+    """The text with w0rds in d1g1ts decoded: clear ones, short ones beside two of those, unknown ones beside four."""
     clear = {token for token in _TOKEN.findall(text) if _coded(token) and _clear(token)}
     if not clear:
         return text
-    loose = len(clear) >= 2
 
     def read(found: re.Match[str]) -> str:
         token = found.group()
         body = token.rstrip("!+")
-        if token in clear or (loose and _coded(body)):
+        if token in clear or (len(clear) >= 2 and _coded(body)) or (len(clear) >= 4 and _fluent(body)):
             return _like(body, _read(body)) + token[len(body) :]
         return token
 
     return _TOKEN.sub(read, text)
 
 
+def _spelt(body: str) -> bool:
+    """Whether a token is short enough for a word, and all letters and signs that stand for letters."""
+    return len(body) <= MAX_WORD and not body.isalpha() and all(c in _LEET or c.isalpha() for c in body)
+
+
 def _coded(token: str) -> bool:
-    """Whether a token without its last exclamation mark has letters and signs that stand for letters."""
+    """Whether a token, but for a last exclamation mark, is an English word in letters and signs."""
     body = token.rstrip("!+")
-    if body.isalpha() or body.isdigit() or len(body) > MAX_WORD or _MEASURE.fullmatch(body):
-        return False
-    letters = sum(map(str.isalpha, body))
-    signs = sum(c in _LEET for c in body)
-    return letters > 0 and signs > 0 and letters + signs == len(body) and known(_read(body))
+    return _spelt(body) and not body.isdigit() and not _MEASURE.fullmatch(body) and known(_read(body))
+
+
+def _fluent(body: str) -> bool:
+    """What is a word where everybody writes so: 17 for it, 573p for step, and unknown words with signs inside."""
+    return _spelt(body) and (known(_read(body)) or (len(body) > 3 and not body.isdigit() and not body[:-1].isalpha()))
 
 
 def _clear(token: str) -> bool:
