@@ -12,7 +12,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from midcourse.guard.dialect import DIALECTS, Dialect
-from midcourse.server import smollm2
+from midcourse.models import smollm2
 from midcourse.server.errors import ConfigError
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
@@ -95,7 +95,10 @@ def guess_dialect(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _read(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if model == "smollm2":
-        network, tokenizer = smollm2.load(dtype)
+        try:
+            network, tokenizer = smollm2.load(dtype)
+        except LookupError as error:
+            raise ConfigError(f"model: {error}", param="model") from error
         tokenizer.chat_template = TEMPLATE.read_text(encoding="utf-8")
         return network, tokenizer
     try:

