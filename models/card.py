@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from midcourse.guard.verdict import LABELS
+from midcourse.models.layout import Limits
 
 SCHEMA = 1
 FILE = "card.json"
@@ -28,6 +29,7 @@ class Card:
     Args:
         name: of the judge, with its version; it stands in every trace.
         shape: layers, key-value heads and their width: how wide the network's memory is.
+        limits: tokens at most (``models.layout``).
         combine: the weights that make one score of the network's outputs (``models.cue``).
         files: name to SHA-256.
         everything: the whole card, for people.
@@ -35,6 +37,7 @@ class Card:
 
     name: str
     shape: Mapping[str, int]
+    limits: Limits
     combine: Mapping[str, float]
     files: Mapping[str, str]
     everything: Mapping[str, Any]
@@ -55,10 +58,10 @@ def read_card(folder: Path) -> Card:
             )
         if tuple(card["labels"]) != LABELS:
             raise ArtifactError(f"{path}: labels are {card['labels']}; expected {list(LABELS)}")
-        return Card(card["name"], card["shape"], card["combine"], card["files"], card)
+        return Card(card["name"], card["shape"], Limits(**card["limits"]), card["combine"], card["files"], card)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read; give the folder of an exported judge") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: {type(error).__name__} {error}; export the judge again") from error
 
 

@@ -21,14 +21,15 @@ from tokenizers import Tokenizer
 
 from midcourse.guard.step import split
 from midcourse.guard.verdict import Query, Verdict
-from midcourse.models.card import Card, read_card, read_file
-from midcourse.models.layout import Layout, Limits
+from midcourse.models.card import FILE, ArtifactError, Card, read_card, read_file
+from midcourse.models.layout import Layout
 from midcourse.models.network import Answer, Ask, Memory, Network, Scores
 from midcourse.models.normalise import normalised
 
 BUILT_IN = Path(__file__).parent / "artifacts" / "cue"
 STREAMS = 256
-"""Memories kept: a long one is about 4 MB, so 1 GB at worst; without its memory a step costs a few times as much."""
+"""Memories kept, of streams and of prompts: 12 KB a token at 16 layers, so that a stream takes 8 MB when its window is
+full, and 2 GB at worst all of them; without its memory a step costs a few times as much."""
 TAIL = 300
 """Characters of context, without white space, by which a stream is known again."""
 ANEW = 256
@@ -68,9 +69,12 @@ class CueJudge:
         self.card: Card = read_card(folder)
         self.name = self.card.name
         tokenizer = Tokenizer.from_str(read_file(folder, self.card, "tokenizer.json").decode())
-        self._layout = Layout(tokenizer, Limits(**self.card.everything["limits"]))
+        self._layout = Layout(tokenizer, self.card.limits)
         self._network = Network(read_file(folder, self.card, "model.onnx.xz"), **self.card.shape, threads=threads)
-        self._combine = Combine(**self.card.combine)
+        try:
+            self._combine = Combine(**self.card.combine)
+        except TypeError as error:
+            raise ArtifactError(f"{folder / FILE}: combine: {error}; export the judge again") from error
         self._clean = lru_cache(maxsize=64)(normalised if normalise else str)
         self._streams = Recent[Read](streams)
         self._prompts = Recent[Read](streams)
@@ -82,7 +86,7 @@ class CueJudge:
         """One verdict a query. An empty step asks for the prompt's risk alone, and counts as neutral."""
         with self._lock:
             self._read_prompts([query.prompt for query in queries])
-            verdicts: dict[int, Verdict] = {}
+            verdicts = {n: self._of_prompt(query) for n, query in enumerate(queries) if not query.step.strip()}
             for wave in waves(queries):
                 verdicts |= self._judge_wave([(n, queries[n]) for n in wave])
         return [verdicts[n] for n in range(len(queries))]
@@ -93,6 +97,9 @@ class CueJudge:
         for prompt, answer in zip(missing, self._network.read(asks), strict=True):
             memory = np.concatenate([self._opened, answer.memory])
             self._prompts.put(prompt, Read(memory, self._combine.risk(answer.scores)))
+
+    def _of_prompt(self, query: Query) -> Verdict:
+        return Verdict(1.0, 0.0, 0.0, 0.0, prompt_risk=sigmoid(self._prompt(query.prompt).risk))
 
     def _judge_wave(self, wave: Sequence[tuple[int, Query]]) -> dict[int, Verdict]:
         begun = [self._begin(query) for _, query in wave]
@@ -108,21 +115,21 @@ class CueJudge:
         known = self._streams.pop(place(query.prompt, query.context))
         if known is not None and len(known.memory) + len(step) <= self._layout.limits.window:
             return known, [step]
-        prompt = self._prompts.get(query.prompt) or self._read_again(query.prompt)
+        prompt = self._prompt(query.prompt)
         if not query.context:
             return prompt, [step]
         room = min(ANEW, self._layout.limits.window - len(prompt.memory) - len(step))
-        return prompt, [*self._layout.tail([self._clean(s) for s in split(query.context)], room), step]
+        return prompt, [*self._layout.tail([self._clean(s.strip()) for s in split(query.context)], room), step]
 
-    def _read_again(self, prompt: str) -> Read:
-        self._read_prompts([prompt])  # more prompts in one call than are kept
+    def _prompt(self, prompt: str) -> Read:
         found = self._prompts.get(prompt)
+        if found is None:  # more prompts in one call than are kept
+            self._read_prompts([prompt])
+            found = self._prompts.get(prompt)
         assert found is not None
         return found
 
     def _finish(self, query: Query, read: Read, steps: Sequence[Sequence[int]], answer: Answer) -> Verdict:
-        if not query.step.strip():
-            return Verdict(1.0, 0.0, 0.0, 0.0, prompt_risk=sigmoid(read.risk))
         at, evidence, verdict = 0, read.evidence, None
         for step in steps:
             verdict, evidence = self._combine.verdict(answer.scores[at : at + len(step)], read.risk, evidence)
@@ -208,10 +215,12 @@ def place(prompt: str, context: str) -> str:
 
 
 def waves(queries: Sequence[Query]) -> list[list[int]]:
-    """Numbers of the queries, such that a step comes in a later wave than the one it follows."""
+    """Numbers of the queries with a step, such that a step comes in a later wave than the one it follows."""
     wave_after: dict[str, int] = {}
     found: list[list[int]] = []
     for n, query in enumerate(queries):
+        if not query.step.strip():
+            continue
         wave = wave_after.get(place(query.prompt, query.context), 0) if query.context else 0
         wave_after[place(query.prompt, query.context + query.step)] = wave + 1
         if wave == len(found):

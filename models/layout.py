@@ -47,9 +47,9 @@ class Layout:
         return self._ids(" " + text.strip())[: self.limits.step]
 
     def tail(self, steps: Sequence[str], most: int) -> list[list[int]]:
-        """The last of some steps, as many as fit into ``most`` tokens."""
+        """The last of some steps, as many as fit into ``most`` tokens. An invisible step is still a step."""
         kept: list[list[int]] = []
-        for text in reversed([step for step in steps if step.strip()]):
+        for text in reversed(steps):
             ids = self.step(text)
             if len(ids) > most:
                 break
@@ -58,4 +58,5 @@ class Layout:
         return kept[::-1]
 
     def _ids(self, text: str) -> list[int]:
+        text = text.encode(errors="replace").decode()  # half a surrogate pair, which the tokenizer would not take
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)

@@ -41,7 +41,8 @@ class Network:
         packed: the graph, compressed by LZMA.
         layers, heads, width: the shape of its memory.
         threads: of one call; steps are small, so more than two rarely pay.
-        batch_tokens: padded tokens in one call at most, which bounds its memory: 4,096 tokens need about 200 MB.
+        batch_tokens: padded tokens in one call at most, those of memories as well, which bounds what it needs: 4,096
+            tokens need about 200 MB. One ask is never cut.
     """
 
     def __init__(
@@ -66,12 +67,22 @@ class Network:
         answers: list[Answer | None] = [None] * len(asks)
         order = sorted(range(len(asks)), key=lambda n: len(asks[n].ids))
         while order:
-            longest = len(asks[order[-1]].ids)
-            group = order[-max(1, self._batch_tokens // longest) :]
-            del order[-len(group) :]
+            group = self._group(asks, order)
             for n, answer in zip(group, self._call([asks[n] for n in group]), strict=True):
                 answers[n] = answer
         return [answer for answer in answers if answer is not None]
+
+    def _group(self, asks: Sequence[Ask], order: list[int]) -> list[int]:
+        """Take the longest asks from the end of ``order``, as many as one call may hold."""
+        group: list[int] = []
+        news = olds = 0
+        while order:
+            ask = asks[order[-1]]
+            news, olds = max(news, len(ask.ids)), max(olds, len(ask.memory))
+            if group and (len(group) + 1) * (news + olds) > self._batch_tokens:
+                break
+            group.append(order.pop())
+        return group
 
     def _call(self, asks: Sequence[Ask]) -> list[Answer]:
         rows, news = len(asks), max(len(ask.ids) for ask in asks)

@@ -82,7 +82,7 @@ class CueNet(nn.Module):
 
     def forward(self, x: Tensor, below: int = 0) -> Tensor:
         """Args: x: ids (batch, time), padded at the end, or what the layers ``below`` made of them."""
-        return self.read(x if below else self.embedding(x), below)
+        return self.read(x if x.is_floating_point() else self.embedding(x), below)
 
     def lower(self, ids: Tensor, layers: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """What the first ``layers`` make of the tokens: (batch, time, width)."""

@@ -89,8 +89,7 @@ def traces(folder: Path) -> list[tuple[Source, list[Thought]]]:
     for source, path in places:
         _only_train(path)
         rows = read(path)
-        known = {name: reading for name, reading in corrections.items() if name in {row.id for row in rows}}
-        found.append((source, [thought_of(row, source) for row in relabelled(rows, known)]))
+        found.append((source, [thought_of(row, source) for row in relabelled(rows, corrections)]))
     return found
 
 

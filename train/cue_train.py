@@ -66,7 +66,9 @@ def train(
 
     first = next(stream())
     plan = plan or Plan(0)
-    plan = Plan(**{**asdict(plan), "updates": int(epochs * len(batches(first, plan.tokens))), "minutes": minutes})
+    plan = Plan(
+        **{**asdict(plan), "updates": max(1, int(epochs * len(batches(first, plan.tokens)))), "minutes": minutes}
+    )
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=plan.updates)
 

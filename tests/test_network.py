@@ -1,0 +1,143 @@
+"""The network under onnxruntime: what it has read stays read, and who else is in a call changes nothing of note.
+
+On the graph in float32, whose only rounding is that of the memory (float16). An int8 graph takes the scale of its
+activations over a whole call, padding and neighbours included, so that the same ask may differ by a rounding there.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midcourse.models.network import Answer, Ask, Network
+from midcourse.train.cue_export import quantised
+from midcourse.train.cue_graph import graph_of
+from midcourse.train.cue_net import OUTPUTS
+from tests.tiny_judge import exact, network, shape, tiny_net
+
+HALF = 2**-9  # one unit in the last place of float16 between 2 and 4, as far as this network's memory reaches
+NET = tiny_net()
+EXACT = exact(NET)
+IDS = [int(i) for i in np.random.default_rng(0).integers(0, NET.shape.vocabulary, 40)]
+
+cuts = st.lists(st.integers(1, 39), max_size=8).map(lambda places: [0, *sorted(set(places)), 40])
+
+
+def alone(network: Network, ids: list[int]) -> Answer:
+    (answer,) = network.read([Ask(network.nothing(), ids)])
+    return answer
+
+
+def bit_by_bit(network: Network, cuts: list[int]) -> Answer:
+    memory, scores = network.nothing(), []
+    for start, end in pairwise(cuts):
+        (answer,) = network.read([Ask(memory, IDS[start:end])])
+        memory = np.concatenate([memory, answer.memory])
+        scores.append(answer.scores)
+    return Answer(np.concatenate(scores), memory)
+
+
+def asks_of(network: Network) -> list[Ask]:
+    """Asks of many lengths, some with a memory."""
+    before = alone(network, IDS[:9]).memory
+    return [
+        Ask(network.nothing(), IDS[:3]),
+        Ask(before, IDS[9:11]),
+        Ask(network.nothing(), IDS[5:30]),
+        Ask(before[:4], IDS[4:5]),
+        Ask(network.nothing(), IDS[:1]),
+        Ask(before, IDS[9:40]),
+    ]
+
+
+def test_every_token_has_its_scores_and_its_memory() -> None:
+    answer = alone(EXACT, IDS)
+    assert answer.scores.shape == (40, OUTPUTS) and answer.scores.dtype == np.float32
+    assert answer.memory.shape == (40, 4, 2, 8) and answer.memory.dtype == np.float16
+    assert EXACT.nothing().shape == (0, 4, 2, 8)
+    assert float(np.ptp(answer.scores, axis=0).min()) > 0.1  # the heads say something
+
+
+@settings(max_examples=25)
+@given(cuts)
+def test_reading_bit_by_bit_equals_reading_in_one_go(cuts: list[int]) -> None:
+    whole, parts = alone(EXACT, IDS), bit_by_bit(EXACT, cuts)
+    np.testing.assert_allclose(parts.scores, whole.scores, rtol=0, atol=HALF)
+    np.testing.assert_allclose(parts.memory, whole.memory, rtol=0, atol=HALF)
+
+
+def test_what_comes_later_changes_nothing_before_it() -> None:
+    np.testing.assert_allclose(alone(EXACT, IDS).scores[:7], alone(EXACT, IDS[:7]).scores, rtol=0, atol=1e-5)
+
+
+def test_what_was_read_before_matters() -> None:
+    (with_memory,) = EXACT.read([Ask(alone(EXACT, IDS[:9]).memory, IDS[9:12])])
+    assert np.abs(with_memory.scores - alone(EXACT, IDS[9:12]).scores).max() > 0.05
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 60, 90, 4_096])
+def test_neighbours_and_padding_change_nothing_and_answers_keep_their_order(batch_tokens: int) -> None:
+    some = exact(NET, batch_tokens=batch_tokens)
+    asks = asks_of(some)
+    together, each = some.read(asks), [some.read([ask])[0] for ask in asks]
+    for ask, one, other in zip(asks, together, each, strict=True):
+        assert len(one.scores) == len(one.memory) == len(ask.ids)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(one.memory, other.memory, rtol=0, atol=HALF)
+
+
+def test_no_asks_have_no_answers() -> None:
+    assert EXACT.read([]) == []
+
+
+class Counted(Network):
+    """Remembers the size of every call: padded tokens, those of memories as well."""
+
+    sizes: list[int]
+
+    def _call(self, asks: list[Ask]) -> list[Answer]:  # type: ignore[override]
+        self.sizes.append(len(asks) * (max(len(a.ids) for a in asks) + max(len(a.memory) for a in asks)))
+        return super()._call(asks)
+
+
+COUNTED = exact(NET, batch_tokens=90, kind=Counted)
+MEMORY = alone(EXACT, IDS).memory
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=12))
+def test_no_call_holds_more_tokens_than_it_may_and_every_ask_is_answered(sizes: list[tuple[int, int]]) -> None:
+    assert isinstance(COUNTED, Counted)
+    COUNTED.sizes = []
+    answers = COUNTED.read([Ask(MEMORY[:old], IDS[:new]) for old, new in sizes])
+    assert [len(answer.scores) for answer in answers] == [new for _, new in sizes]
+    assert max(COUNTED.sizes) <= 90
+
+
+def test_an_ask_that_is_larger_than_a_call_is_read_alone_and_whole() -> None:
+    small = exact(NET, batch_tokens=10, kind=Counted)
+    assert isinstance(small, Counted)
+    small.sizes = []
+    assert [len(answer.scores) for answer in small.read([Ask(MEMORY, IDS), Ask(MEMORY, IDS[:30])])] == [40, 30]
+    assert small.sizes == [80, 70]
+
+
+def test_int8_stays_near_float32_alone_and_in_company() -> None:
+    weights = {name: weight.detach().numpy() for name, weight in NET.state_dict().items()}
+    small = network(quantised(graph_of(weights, NET.shape)), shape())
+    whole = alone(EXACT, IDS).scores
+    spread = float(whole.std())
+    assert np.abs(alone(small, IDS).scores - whole).mean() < 0.1 * spread
+    asks = asks_of(EXACT)
+    for one, other in zip(small.read(asks), EXACT.read(asks), strict=True):
+        assert np.abs(one.scores - other.scores).mean() < 0.15 * spread
+    parts = bit_by_bit(small, [0, 3, 17, 40])
+    assert np.abs(parts.scores - whole).mean() < 0.1 * spread
+
+
+def test_int8_asked_twice_says_the_same() -> None:
+    weights = {name: weight.detach().numpy() for name, weight in NET.state_dict().items()}
+    small = network(quantised(graph_of(weights, NET.shape)), shape())
+    np.testing.assert_array_equal(alone(small, IDS).scores, alone(small, IDS).scores)
