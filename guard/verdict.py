@@ -19,7 +19,7 @@ class Query:
         context: what was generated just before the step (kept text only), its last ``context_chars`` characters.
         step: the text to judge, surrounding white space stripped.
         phase: where the step stands.
-        index: number of the step within the generation, from 0, never reused.
+        index: number of the step within the generation, from 0, never reused; -1 is that of ``prompt_alone``.
     """
 
     prompt: str
@@ -27,6 +27,17 @@ class Query:
     step: str
     phase: Phase
     index: int
+
+
+def prompt_alone(prompt: str, most: int) -> Query:
+    """What a judge is asked before the first step: an empty one, whose number is -1.
+
+    Only ``prompt_risk`` of the verdict means something, and a judge that reads a prompt once may begin with it.
+
+    Args:
+        most: ``prompt_chars``; the text is the one that stands in the queries of the steps.
+    """
+    return Query(ends_of(prompt, most), "", "", "reasoning", -1)
 
 
 def ends_of(text: str, most: int) -> str:
@@ -74,5 +85,8 @@ class Judge(Protocol):
     name: str
 
     def judge(self, queries: Sequence[Query]) -> Sequence[Verdict]:
-        """One verdict a query, in order. Whatever it raises is a judge failure, and the policy says what follows."""
+        """One verdict a query, in order. Whatever it raises is a judge failure, and the policy says what follows.
+
+        An empty step is a question about the prompt (``prompt_alone``): it has to be cheap, and nothing hangs on it.
+        """
         ...

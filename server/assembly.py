@@ -9,21 +9,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from midcourse.guard.lexical import LexicalJudge
 from midcourse.guard.trace import Trace
-from midcourse.guard.verdict import Judge
-from midcourse.server.config import JudgeName, Settings
+from midcourse.server.config import Settings
 from midcourse.server.database import parse_url
 from midcourse.server.driver import Driver, Tap
 from midcourse.server.embedded import EmbeddedEngine
 from midcourse.server.errors import ConfigError, StoreError
+from midcourse.server.judges import judge_of
 from midcourse.server.judging import JudgeRunner
 from midcourse.server.policy_box import PolicyBox
 from midcourse.server.store import Store, open_store
 from midcourse.server.weights import load
 from midcourse.server.writer import TraceWriter
-
-JUDGES: dict[JudgeName, Callable[[], Judge]] = {"lexical": LexicalJudge}
 
 
 class Shelf:
@@ -79,14 +76,14 @@ async def assembled(settings: Settings, read: Callable[[], Settings], tap: Tap |
         tap: sees every event of every generation, as operators may; see ``Driver``.
 
     Raises:
-        ConfigError: the model or the dialect cannot be had, or the store's URL is none.
+        ConfigError: the judge, the model or the dialect cannot be had, or the store's URL is none.
     """
     try:
         parse_url(settings.store)
     except StoreError as error:
         raise ConfigError(f"store: {error}", param="store") from error
+    judges = JudgeRunner(judge_of(settings))
     engine = EmbeddedEngine(load(settings.model, dialect=settings.dialect))
-    judges = JudgeRunner(JUDGES[settings.judge]())
     writer = TraceWriter(
         partial(open_store, settings.store), settings.spool_dir, sample_rate=settings.trace_sample_rate
     )

@@ -16,9 +16,9 @@ from midcourse.guard.policy import Policy
 from midcourse.guard.session import Session
 from midcourse.guard.trace import Trace, TraceError, from_json
 from midcourse.guard.verdict import Judge as Judging
-from midcourse.server.assembly import JUDGES
 from midcourse.server.config import Settings
 from midcourse.server.errors import CallerError
+from midcourse.server.judges import judge_of
 from midcourse.server.show import visible
 
 COLOURS = {"neutral": "", "cue": "yellow", "harmful": "red", "safety": "green"}
@@ -33,9 +33,10 @@ def check(file: Path, settings: Settings, *, prompt: str, json: bool) -> int:
 
     Raises:
         CallerError: the file cannot be read or holds no text.
+        ConfigError: the judge cannot be had.
     """
     request, text, dialect = _read(file, prompt)
-    trace = judge_text(request, text, dialect, settings.policy, JUDGES[settings.judge]())
+    trace = judge_text(request, text, dialect, settings.policy, judge_of(settings))
     flagged = {record.step for record in trace.interventions}
     if json:
         steps = [

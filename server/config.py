@@ -20,7 +20,7 @@ from midcourse.server.settings_text import load_yaml, scalar
 
 PREFIX = "MIDCOURSE_"
 ReasoningField = Literal["both", "reasoning", "reasoning_content"]
-JudgeName = Literal["lexical"]
+JudgeName = Literal["cue", "lexical"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 # Kubernetes writes such variables into every pod for a Service that is called ``midcourse``, or ``midcourse-...``.
@@ -47,7 +47,10 @@ class Settings(BaseModel):
     dialect: str | None = Field(
         default=None, description="How the model marks its reasoning; default: by its chat template."
     )
-    judge: JudgeName = Field(default="lexical", description="What judges the steps.")
+    judge: JudgeName = Field(default="cue", description="What judges the steps: cue, or lexical for tests.")
+    judge_model: Path | None = Field(default=None, description="Folder of an exported judge; default: the one inside.")
+    # Steps are short, and the model that is being guarded wants the cores; beyond 64 nobody has gained anything.
+    judge_threads: int = Field(default=1, ge=1, le=64, description="Threads of one call of the judge.")
     policy: Policy = Field(default_factory=Policy, description="The guard's policy.")
 
     host: str = Field(
@@ -92,6 +95,8 @@ class Settings(BaseModel):
     def _consistent(self) -> Self:
         if self.dialect is not None and self.dialect not in DIALECTS:
             raise ValueError(f"dialect: is {self.dialect!r}; choose one of {', '.join(DIALECTS)}")
+        if self.judge == "lexical" and self.judge_model is not None:
+            raise ValueError("judge_model: the lexical judge has no folder; leave it out, or take judge: cue")
         return self
 
     @property

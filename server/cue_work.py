@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import Progress
 
-from midcourse import models
-from midcourse.guard.lexical import LexicalJudge
 from midcourse.guard.verdict import Judge, Phase
 from midcourse.models import calibrate as calibration
 from midcourse.models import evaluate as evaluation
@@ -29,11 +27,10 @@ from midcourse.models.replay import Progress as Told
 from midcourse.models.replay import Window
 from midcourse.models.rows import DataError, Row, read
 from midcourse.server import cue_show
-from midcourse.server.config import Settings
-from midcourse.server.errors import CallerError, MidcourseError
+from midcourse.server.config import JudgeName, Settings
+from midcourse.server.errors import CallerError, ConfigError, MidcourseError
+from midcourse.server.judges import open_judge
 from midcourse.server.policy_file import settings_of, write_thresholds
-
-DEFAULT_MODEL = Path(str(models.__file__)).parent / "artifacts" / "cue"
 
 
 class Input(NamedTuple):
@@ -45,24 +42,19 @@ class Input(NamedTuple):
     rows: int
 
 
-def judge_of(name: str, model: Path | None) -> Judge:
+def judge_of(name: JudgeName, model: Path | None) -> Judge:
     """The judge that a command names.
 
     Raises:
         CallerError: its folder is wrong.
     """
-    if name == "lexical":
-        if model is not None:
-            raise CallerError("--model: the lexical judge has no folder; leave it out, or take --judge cue")
-        return LexicalJudge()
-    folder = model or DEFAULT_MODEL
-    if not folder.is_dir():
-        raise CallerError(f"--model {folder}: no such folder; give that of an exported judge, or --judge lexical")
-    make: Callable[[Path], Judge] = pkgutil.resolve_name("midcourse.models.cue:CueJudge")
+    if name == "lexical" and model is not None:
+        raise CallerError("--model: the lexical judge has no folder; leave it out, or take --judge cue")
     try:
-        return make(folder)
-    except (OSError, ValueError) as error:
-        raise CallerError(f"--model {folder}: {error}", param="model") from error
+        return open_judge(name, model)
+    except ConfigError as error:
+        flag = "--judge" if error.param == "judge" else "--model"
+        raise CallerError(f"{flag} {error}", param=flag.removeprefix("--")) from error
 
 
 def evaluate(

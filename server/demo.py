@@ -106,7 +106,7 @@ def demo(*, keep: bool, port: int) -> None:
     data = Path("data") if keep else Path(tempfile.mkdtemp(prefix="midcourse-demo-"))
     settings = _settings(data, port)
     configure(settings)
-    console.print("[bold]midcourse demo[/]: SmolLM2-135M reasons on this CPU; a lexical judge watches every step.")
+    console.print("[bold]midcourse demo[/]: SmolLM2-135M reasons on this CPU; a small classifier watches every step.")
     console.print("[dim]Loading the model ...[/]")
     with House(settings) as house:
         key = settings.api_keys[0].get_secret_value()

@@ -5,6 +5,7 @@ import json as jsonlib
 import os
 import platform
 import socket
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,17 +16,18 @@ from typing import Literal
 from rich.console import Console
 
 from midcourse import __version__
-from midcourse.guard.verdict import Query
-from midcourse.server.assembly import JUDGES
+from midcourse.guard.verdict import Judge, Query
 from midcourse.server.config import Settings
-from midcourse.server.errors import MidcourseError
+from midcourse.server.errors import JudgeError, MidcourseError
+from midcourse.server.judges import judge_of
 from midcourse.server.store import open_store
 from midcourse.server.weights import load
 
 Status = Literal["ok", "warn", "fail"]
 MARKS: dict[Status, str] = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
-PACKAGES = ("torch", "transformers", "fastapi", "uvicorn", "sqlalchemy", "prometheus-client", "openai", "vllm")
+PACKAGES = "torch transformers onnxruntime fastapi uvicorn sqlalchemy prometheus-client openai vllm".split()
 OPTIONAL = {"openai", "vllm"}
+JUDGED_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,35 @@ def _spool(settings: Settings) -> str:
 
 
 def _judge(settings: Settings) -> str:
-    judge = JUDGES[settings.judge]()
-    query = Query("How do I bake bread?", "", "First I should think about the flour.", "reasoning", 0)
-    judge.judge([query])
     began = time.perf_counter()
-    judge.judge([query] * 32)
-    return f"{judge.name}: {(time.perf_counter() - began) / 32 * 1e3:.3f} ms a step"
+    judge = judge_of(settings)
+    loading = time.perf_counter() - began
+    seconds = step_seconds(judge, settings.policy.judge_deadline_seconds)
+    return f"{judge.name}: {loading:.1f} s to load, {seconds * 1e3:.3g} ms a step"
+
+
+def step_seconds(judge: Judge, deadline: float) -> float:
+    """How long a judge takes for a typical step of one stream: the median of a few.
+
+    Raises:
+        JudgeError: it fails, or takes longer than the deadline.
+    """
+    context, times = "", []
+    for index in range(JUDGED_STEPS):
+        step = f"Step {index + 1} of baking bread is to think about the flour, the water and the time they need. "
+        query = Query("How do I bake bread?", context, step.strip(), "reasoning", index)
+        began = time.perf_counter()
+        try:
+            judge.judge([query])
+        except Exception as error:
+            raise JudgeError(f"{judge.name}: {type(error).__name__}: {error}") from error
+        times.append(time.perf_counter() - began)
+        context += step
+    typical = statistics.median(times)
+    if typical > deadline:
+        told = f"{judge.name}: {typical * 1e3:.3g} ms a step"
+        raise JudgeError(f"{told} is over policy.judge_deadline_seconds ({deadline:g} s); raise that")
+    return typical
 
 
 def _model(settings: Settings) -> str:

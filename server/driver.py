@@ -16,7 +16,7 @@ from midcourse.guard.phase import Phase
 from midcourse.guard.policy import Policy
 from midcourse.guard.session import Session
 from midcourse.guard.trace import Intervention, JudgeFailure, Origin, Trace
-from midcourse.guard.verdict import Query, Verdict
+from midcourse.guard.verdict import Query, Verdict, prompt_alone
 from midcourse.server.engine import Engine, Sampling
 from midcourse.server.judging import JudgeFailed, JudgeRunner
 from midcourse.server.metrics import HOLD_SECONDS, RESUME_SECONDS, STREAMS, observe
@@ -141,6 +141,8 @@ class _Ride:
     async def events(self) -> AsyncGenerator[Event, None]:
         failed = False
         self._read()
+        if self._job.policy.mode != "off":  # while the engine reads the prompt, the judge may read it, too
+            self._judges.read_ahead(prompt_alone(self._job.prompt, self._job.policy.prompt_chars))
         try:
             while True:
                 actions = self._tell(await self._arrivals.get())

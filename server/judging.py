@@ -13,28 +13,47 @@ from midcourse.guard.trace import JudgeFailure
 from midcourse.guard.verdict import Judge, Query, Verdict
 from midcourse.server.background import Rarely, in_background
 from midcourse.server.errors import JudgeError
-from midcourse.server.metrics import JUDGE_BATCH, JUDGE_SECONDS
+from midcourse.server.metrics import JUDGE_BATCH, JUDGE_PROMPTS, JUDGE_SECONDS
 
 
 class JudgeRunner:
     """One judge, shared by all streams of one event loop.
 
-    While a batch is judged the next one gathers, so batches grow with the load and nobody waits for company.
+    While a batch is judged the next one gathers, so batches grow with the load and nobody waits for company. Prompts
+    are read ahead of their first step, one at a time and only while no step waits, so that a step comes at most one
+    prompt later; the judge would have read that with its first step.
 
     Args:
         judge: called in a thread of its own, one call at a time.
         max_batch: steps in one call at most. 64 steps of 256 tokens are what a small encoder does in well under a
             second on two cores; more would let one batch eat the deadline of the next.
         max_waiting: beyond this many steps in the queue a new one fails at once, which bounds memory and waiting.
+        max_prompts: beyond this many prompts in their queue a new one is left to its first step. A judge remembers
+            about as many (``models.cue.STREAMS``): to read more of them ahead would drive out those that are needed.
     """
 
-    def __init__(self, judge: Judge, *, max_batch: int = 64, max_waiting: int = 4096) -> None:
+    def __init__(self, judge: Judge, *, max_batch: int = 64, max_waiting: int = 4096, max_prompts: int = 256) -> None:
         self.judge = judge
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._max_prompts = max_prompts
         self._waiting: dict[asyncio.Future[Verdict], Query] = {}
+        self._prompts: dict[str, Query] = {}
         self._worker: asyncio.Task[None] | None = None
         self._rarely = Rarely()
+
+    def read_ahead(self, query: Query) -> None:
+        """Have a prompt read before its first step comes (``guard.verdict.prompt_alone``).
+
+        Nobody waits for it. That it fails, is slow or never happens changes nothing, and is counted.
+        """
+        if query.prompt in self._prompts:
+            return  # several choices of one request
+        if len(self._prompts) >= self._max_prompts:
+            JUDGE_PROMPTS.labels("dropped").inc()
+            return
+        self._prompts[query.prompt] = query
+        self._wake()
 
     async def verdict(self, query: Query, deadline: float) -> Verdict:
         """The verdict on one step.
@@ -50,8 +69,9 @@ class JudgeRunner:
         began = time.perf_counter()
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting[future] = query
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work(), name="judge")
+        if self._prompts.pop(query.prompt, None) is not None:
+            JUDGE_PROMPTS.labels("overtaken").inc()
+        self._wake()
         try:
             return await asyncio.wait_for(future, deadline)
         except TimeoutError as error:
@@ -69,9 +89,17 @@ class JudgeRunner:
                 await self._worker
         _fail(self._waiting, JudgeFailed("error", "the judge was shut down"))
         self._waiting.clear()
+        self._prompts.clear()
+
+    def _wake(self) -> None:
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work(), name="judge")
 
     async def _work(self) -> None:
-        while self._waiting:
+        while self._waiting or self._prompts:
+            if not self._waiting:
+                await self._read_a_prompt()
+                continue
             batch = dict(list(self._waiting.items())[: self._max_batch])
             for future in batch:
                 del self._waiting[future]
@@ -88,6 +116,14 @@ class JudgeRunner:
             for future, verdict in zip(batch, verdicts, strict=True):
                 if not future.done():
                     future.set_result(verdict)
+
+    async def _read_a_prompt(self) -> None:
+        query = self._prompts.pop(next(iter(self._prompts)))
+        try:
+            await asyncio.wrap_future(in_background(partial(self._ask, (query,)), "midcourse-judge"))
+            JUDGE_PROMPTS.labels("read").inc()
+        except JudgeFailed:
+            JUDGE_PROMPTS.labels("failed").inc()
 
     def _ask(self, queries: Sequence[Query]) -> Sequence[Verdict]:
         try:

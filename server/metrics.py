@@ -40,6 +40,12 @@ JUDGE_FAILURES = Counter(
     "Steps without a verdict by cause (error, deadline, overflow) and the policy that was applied (open, closed).",
     ["cause", "policy"],
 )
+JUDGE_PROMPTS = Counter(
+    "midcourse_judge_prompts_total",
+    "Prompts that the judge was to read ahead of their first step, by result: read, overtaken by that step, failed,"
+    " dropped.",
+    ["result"],
+)
 HOLD_SECONDS = Histogram(
     "midcourse_hold_seconds",
     "From asking for a verdict on a step until the verdict, or its absence, was acted on.",

@@ -2,16 +2,22 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from midcourse import __version__
+from midcourse.guard.verdict import Query, Verdict
 from midcourse.server.cli import app, main, overrides_of
-from midcourse.server.errors import ConfigError
+from midcourse.server.doctor import step_seconds
+from midcourse.server.errors import ConfigError, JudgeError
 from tests.test_trace import example
+from tests.tiny_judge import build
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -28,6 +34,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("MIDCOURSE_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("MIDCOURSE_JUDGE", "lexical")  # what is flagged here is flagged by its words
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,3 +152,51 @@ def test_doctor_finds_nothing_wrong_here_and_names_what_is(tmp_path: Path, capsy
     code, out, _ = run("doctor", *flags, "--store", "nonsense://x", "--model", "/nowhere", capsys=capsys)
     assert code == 1 and out.count("FAIL") == 2
     assert run("doctor", "--policy.mode", "on", capsys=capsys)[0] == 1
+
+
+def test_doctor_tries_the_judge_that_would_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def judge() -> dict[str, str]:
+        folders = ["--store", f"sqlite:///{tmp_path}/t.db", "--spool_dir", str(tmp_path / "spool")]
+        rest = ["--port", "0", "--model", "/nowhere", "--judge", "cue", "--judge_model", str(tmp_path / "judge")]
+        _, out, _ = run("doctor", "--json", *folders, *rest, capsys=capsys)
+        return next(row for row in json.loads(out) if row["what"] == "judge")
+
+    missing = judge()
+    assert (
+        missing["status"] == "fail" and "judge_model: " in missing["detail"] and "no such folder" in missing["detail"]
+    )
+    build(tmp_path / "judge")
+    found = judge()
+    assert found["status"] == "ok"
+    assert re.fullmatch(r"tiny-1: \d+\.\d s to load, [\d.e-]+ ms a step", found["detail"])
+
+
+def test_a_judge_that_fails_or_is_too_slow_is_not_fit_to_serve() -> None:
+    class Sleepy:
+        name = "sleepy"
+
+        def judge(self, queries: Sequence[Query]) -> Sequence[Verdict]:
+            time.sleep(0.005)
+            return []
+
+    class Broken:
+        name = "broken"
+
+        def judge(self, queries: Sequence[Query]) -> Sequence[Verdict]:
+            raise RuntimeError("lost")
+
+    with pytest.raises(JudgeError, match=r"sleepy: .* ms a step is over policy\.judge_deadline_seconds \(0\.001 s\)"):
+        step_seconds(Sleepy(), 0.001)
+    with pytest.raises(JudgeError, match="broken: RuntimeError: lost"):
+        step_seconds(Broken(), 1)
+
+
+def test_check_takes_the_judge_of_the_settings(
+    thought: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDCOURSE_JUDGE", "cue")
+    monkeypatch.setenv("MIDCOURSE_JUDGE_MODEL", str(build(thought.parent / "judge")))
+    code, out, _ = run("check", str(thought), "--json", capsys=capsys)
+    told = json.loads(out)
+    assert code == 0 and len(told["steps"]) == 3
+    assert all(0 < step["scores"]["prompt_risk"] < 1 for step in told["steps"])

@@ -37,7 +37,7 @@ def test_every_trace_is_stored_and_a_second_run_skips_what_is_there(tmp_path: Pa
     file.write_text(f"What is bread?\n{json.dumps({'messages': chat})}\n")
 
     def collect(*more: str) -> dict[str, Any]:
-        store = ["--store", f"sqlite:///{tmp_path}/t.db", "--spool_dir", str(tmp_path / "spool")]
+        store = ["--store", f"sqlite:///{tmp_path}/t.db", "--spool_dir", str(tmp_path / "spool"), "--judge", "lexical"]
         command = [sys.executable, "-m", "midcourse.server.cli", "collect", str(file), "--json", "--max-tokens", "12"]
         env = {name: value for name, value in os.environ.items() if not name.startswith("MIDCOURSE_")}
         done = subprocess.run([*command, *store, *more], check=False, capture_output=True, text=True, env=env)

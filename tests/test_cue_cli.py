@@ -53,7 +53,7 @@ def answer(line: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
         ("eval --judge lexical --benign benign.jsonl --benign same.jsonl", "is benign.jsonl again"),
         ("eval --judge lexical --data data.jsonl --png none/a.png", "--png none/a.png: there is no such folder"),
         ("eval --judge lexical --model . --data data.jsonl", "--model: the lexical judge has no folder"),
-        ("eval --model none --data data.jsonl", "--model none: no such folder"),
+        ("eval --model none --data data.jsonl", "--model none: no such folder; give that of an exported judge"),
         ("eval --data data.jsonl --threshold 2", "threshold"),
         ("calibrate --judge lexical", "give --benign FILE"),
         ("calibrate --judge lexical --benign benign.jsonl --target-fpr 5", "--target-fpr is 5.0: expected a share"),
@@ -100,7 +100,7 @@ def test_corrections_change_what_is_measured(folder: Path, capsys: pytest.Captur
 
 @pytest.mark.usefixtures("folder")
 def test_calibrate_writes_the_settings_and_the_evidence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "m.yaml").write_text("policy: {mode: shadow}  # mine\n")
+    (folder / "m.yaml").write_text("judge: lexical\npolicy: {mode: shadow}  # mine\n")
     line = "calibrate --benign benign.jsonl --target-fpr 0.04 --per step --judge lexical --policy m.yaml"
     code, out, err = run(f"{line} --json", capsys)
     assert code == 0 and err.count("\n") == 1

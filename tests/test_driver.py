@@ -19,7 +19,7 @@ from midcourse.server.engine import Sampling
 from midcourse.server.errors import EngineError
 from midcourse.server.judging import JudgeRunner
 from midcourse.server.scripted import Script, ScriptedEngine
-from tests.play import by_word
+from tests.play import SAFE, by_word
 
 pytestmark = pytest.mark.anyio
 
@@ -32,10 +32,18 @@ class WordJudge:
 
     name = "words"
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, prompt_seconds: float | None = 0.0) -> None:
         self.seconds = seconds
+        self.prompt_seconds = prompt_seconds
+        self.asked: list[Query] = []
 
     def judge(self, queries: Sequence[Query]) -> Sequence[Verdict]:
+        self.asked += queries
+        if queries[0].index == -1:
+            if self.prompt_seconds is None:
+                raise RuntimeError("prompts are beyond me")
+            time.sleep(self.prompt_seconds)
+            return [SAFE for _ in queries]
         time.sleep(self.seconds)
         answers = [by_word(query) for query in queries]
         if not all(isinstance(answer, Verdict) for answer in answers):
@@ -87,6 +95,38 @@ async def test_generation_goes_on_while_a_verdict_is_pending_and_what_it_made_is
     finished = (await run(engine, seconds=0.06))[-1]
     assert isinstance(finished, Finished)
     assert finished.trace.usage.discarded > 5
+
+
+async def ridden(judge: WordJudge, policy: Policy) -> Finished:
+    runner = JudgeRunner(judge)
+    engine = ScriptedEngine(Script(BAD, (GOOD,)))
+    events = [event async for event in Driver(engine, runner).run(job(policy))]
+    await runner.close()
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    return finished
+
+
+async def test_the_judge_reads_the_prompt_as_its_steps_will_show_it_before_the_first_step() -> None:
+    judge = WordJudge()
+    await ridden(judge, Policy(prompt_chars=4))
+    assert [query.index for query in judge.asked[:2]] == [-1, 0]
+    assert {query.prompt for query in judge.asked} == {"th … pt"}
+
+
+async def test_a_prompt_that_fails_or_takes_its_time_changes_nothing() -> None:
+    calm, failed, slow = [(await ridden(WordJudge(0, seconds), Policy())).trace for seconds in (0.0, None, 0.1)]
+    assert calm.outcome == failed.outcome == slow.outcome == "intervened"
+    assert calm.pieces == failed.pieces == slow.pieces
+    # What is generated while a verdict is waited for depends on haste, and is thrown away.
+    records = [replace(t.interventions[0], discarded="", discarded_ids=()) for t in (calm, failed, slow)]
+    assert records[0] == records[1] == records[2]
+
+
+async def test_nothing_is_asked_where_the_guard_is_off() -> None:
+    judge = WordJudge()
+    assert (await ridden(judge, Policy(mode="off"))).trace.outcome == "untouched"
+    assert judge.asked == []
 
 
 async def test_a_dead_judge_refuses_when_closed_and_lets_pass_when_open() -> None:

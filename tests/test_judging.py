@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 
-from midcourse.guard.verdict import Query, Verdict
+from midcourse.guard.verdict import Query, Verdict, prompt_alone
 from midcourse.server.judging import JudgeFailed, JudgeRunner
 from tests.play import CUE, SAFE
 
@@ -30,7 +31,7 @@ class Recorder:
         self.batches.append([query.step for query in queries])
         self.threads.add(threading.current_thread().name)
         time.sleep(self.seconds)
-        if any(query.step == "boom" for query in queries):
+        if any("boom" in (query.step, query.prompt) for query in queries):
             raise RuntimeError("boom")
         answers = {"bad": CUE, "none": None}
         return [answers.get(query.step, SAFE) for query in queries if query.step != "lost"]  # type: ignore[misc]
@@ -83,6 +84,58 @@ async def test_a_queue_that_is_full_fails_at_once() -> None:
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert [one.failure for one in done if isinstance(one, JudgeFailed)] == ["overflow"] * 2
     await runner.close()
+
+
+def prompts(result: str) -> float:
+    return REGISTRY.get_sample_value("midcourse_judge_prompts_total", {"result": result}) or 0.0
+
+
+async def test_a_prompt_is_read_ahead_of_its_first_step_once_and_alone() -> None:
+    judge, before = Recorder(seconds=0.02), prompts("read")
+    runner = JudgeRunner(judge)
+    for text in ("a", "b", "a"):
+        runner.read_ahead(prompt_alone(text, 100))
+    while prompts("read") < before + 2:
+        await asyncio.sleep(0.005)
+    assert judge.batches == [[""], [""]] and prompts("read") == before + 2
+    assert await runner.verdict(ask("bad"), 5) == CUE
+    await runner.close()
+
+
+async def test_steps_go_before_prompts_and_a_step_makes_its_own_prompt_pointless() -> None:
+    judge, before = Recorder(seconds=0.05), prompts("overtaken")
+    runner = JudgeRunner(judge)
+    first = asyncio.create_task(runner.verdict(ask("first"), 5))
+    await asyncio.sleep(0.02)
+    runner.read_ahead(prompt_alone("prompt", 100))
+    runner.read_ahead(prompt_alone("another", 100))
+    await asyncio.gather(first, runner.verdict(ask("second"), 5))
+    assert judge.batches[:2] == [["first"], ["second"]] and prompts("overtaken") == before + 1
+    await asyncio.sleep(0.1)
+    assert judge.batches[2:] == [[""]]
+    await runner.close()
+
+
+async def test_a_prompt_that_cannot_be_read_is_counted_and_nothing_else() -> None:
+    before = prompts("failed")
+    runner = JudgeRunner(Recorder())
+    runner.read_ahead(prompt_alone("boom", 100))
+    while prompts("failed") == before:
+        await asyncio.sleep(0.005)
+    assert await runner.verdict(ask("fine"), 5) == SAFE
+    await runner.close()
+
+
+async def test_no_more_prompts_wait_than_a_judge_remembers_and_none_outlives_the_runner() -> None:
+    judge, before = Recorder(seconds=0.1), prompts("dropped")
+    runner = JudgeRunner(judge, max_prompts=2)
+    for text in "abc":
+        runner.read_ahead(prompt_alone(text, 100))
+    assert prompts("dropped") == before + 1
+    await asyncio.sleep(0.02)
+    await runner.close()
+    await asyncio.sleep(0.1)
+    assert len(judge.batches) == 1
 
 
 async def test_closing_answers_whoever_waits() -> None:
