@@ -18,8 +18,8 @@ from midcourse.models.layout import Layout
 from midcourse.models.rows import DataError, Row, objects, read
 
 HERE = Path(__file__).parent
-OWN = HERE / "data"
-CORRECTIONS = HERE / "labels" / "corrections_train.jsonl"
+OWN = Path("data")
+CORRECTIONS = Path("labels", "corrections_train.jsonl")
 NULL, NOT_UNSAFE = -1, -2
 """Labels beside the places in ``LABELS``: not learned from; and neutral or safety, it is not known which."""
 MOST_TOKENS = 560
@@ -76,15 +76,19 @@ class Example:
     risky: bool | None
 
 
-def traces(folder: Path) -> list[tuple[Source, list[Thought]]]:
+def traces(folder: Path, ours: Path = HERE) -> list[tuple[Source, list[Thought]]]:
     """Every training trace, by its source.
+
+    Args:
+        folder: the data folder.
+        ours: the folder with what we wrote, and with our corrections.
 
     Raises:
         DataError: a file is missing or wrong, or a row is not of the split *train*.
     """
     places = [(source, folder / "traces" / source.file) for source in SHARED]
-    places += [(source, OWN / source.file) for source in WRITTEN]
-    corrections = read_labels(CORRECTIONS)
+    places += [(source, ours / OWN / source.file) for source in WRITTEN]
+    corrections = read_labels(ours / CORRECTIONS)
     found = []
     for source, path in places:
         _only_train(path)
@@ -119,14 +123,16 @@ class Prompts(NamedTuple):
     wild: list[str]
 
 
-def prompts(folder: Path) -> Prompts:
+def prompts(folder: Path, ours: Path = HERE) -> Prompts:
     """The prompt sets that may be trained on.
 
     Raises:
         DataError: a file is missing, or a row is not of the split *train*.
     """
     pairs = [
-        value for path in (folder / "prompts" / f"{PAIRS}.jsonl", OWN / "contrast_pairs.jsonl") for value in _of(path)
+        value
+        for path in (folder / "prompts" / f"{PAIRS}.jsonl", ours / OWN / "contrast_pairs.jsonl")
+        for value in _of(path)
     ]
     harmful = [row["prompt"] for name in HARMFUL for row in _of(folder / "prompts" / f"{name}.jsonl")]
     harmless = [row["prompt"] for name in HARMLESS for row in _of(folder / "prompts" / f"{name}.jsonl")]

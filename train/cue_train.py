@@ -6,7 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def train(
     seed: int = 0,
     json_output: bool = False,
     plan: Plan | None = None,
+    ours: Path = cue_rows.HERE,
 ) -> None:
     """Train, and write ``cue.pt`` with everything that ``midcourse cue export`` needs.
 
@@ -44,6 +45,8 @@ def train(
         data: the folder with ``traces/`` and ``prompts/``; only files of the split *train* are opened.
         out: folder to write into.
         epochs, minutes: the schedule ends with whichever comes first.
+        plan: rates and batches; how long it lasts is said by ``epochs`` and ``minutes``.
+        ours: the folder with what we wrote (``train.cue_rows``).
 
     Raises:
         DataError: a file of data is missing or wrong.
@@ -51,7 +54,7 @@ def train(
     """
     torch.manual_seed(seed)
     draw = random.Random(seed)
-    sources, known = traces(data), prompts(data)
+    sources, known = traces(data, ours), prompts(data, ours)
     net, tokenizer, smaller = base(
         _texts(sources, known), layers=layers, vocabulary=vocabulary, embedding_levels=EMBEDDING_LEVELS
     )
@@ -66,9 +69,7 @@ def train(
 
     first = next(stream())
     plan = plan or Plan(0)
-    plan = Plan(
-        **{**asdict(plan), "updates": max(1, int(epochs * len(batches(first, plan.tokens)))), "minutes": minutes}
-    )
+    plan = replace(plan, updates=max(1, int(epochs * len(batches(first, plan.tokens)))), minutes=minutes)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=plan.updates)
 
@@ -77,7 +78,13 @@ def train(
 
         learn(net, itertools.chain([first], stream()), plan, draw, tell)
     out.mkdir(parents=True, exist_ok=True)
-    about = {"plan": asdict(plan), "seed": seed, "layers": layers, "vocabulary": vocabulary, "data": _hashes(data)}
+    about = {
+        "plan": asdict(plan),
+        "seed": seed,
+        "layers": layers,
+        "vocabulary": vocabulary,
+        "data": _hashes(data, ours),
+    }
     kept: dict[str, Any] = {"state": net.state_dict(), "shape": asdict(net.shape), "tokenizer": smaller, "about": about}
     torch.save(kept, out / "cue.pt")
     _say(f"wrote {out / 'cue.pt'}")
@@ -94,11 +101,11 @@ def _texts(sources: list[Any], known: cue_rows.Prompts) -> Iterator[str]:
         yield from (text[:TEXT_CHARS] for text in texts)
 
 
-def _hashes(data: Path) -> dict[str, str]:
+def _hashes(data: Path, ours: Path) -> dict[str, str]:
     """SHA-256 of every file that was learned from."""
     files = [data / "traces" / source.file for source in cue_rows.SHARED]
-    files += [cue_rows.OWN / source.file for source in cue_rows.WRITTEN]
-    files += [cue_rows.OWN / "contrast_pairs.jsonl", cue_rows.CORRECTIONS]
+    files += [ours / cue_rows.OWN / source.file for source in cue_rows.WRITTEN]
+    files += [ours / cue_rows.OWN / "contrast_pairs.jsonl", ours / cue_rows.CORRECTIONS]
     names = (*cue_rows.HARMFUL, cue_rows.HARMFUL_MANY, *cue_rows.HARMLESS, cue_rows.PAIRS)
     files += [data / "prompts" / f"{name}.jsonl" for name in (*names, "jailbreak_templates", "jailbreaks_inthewild")]
     return {file.name: sha256_of(file) for file in files}

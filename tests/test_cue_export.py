@@ -1,0 +1,96 @@
+"""Export: a folder that a judge loads, with the hashes of its files, not larger than it may be."""
+
+import hashlib
+import json
+import lzma
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from midcourse.guard.verdict import LABELS, Query
+from midcourse.models.card import FILE, SCHEMA
+from midcourse.models.cue import CueJudge
+from midcourse.train import cue_export
+from midcourse.train.cue_export import ExportError, export, quantised
+from midcourse.train.cue_graph import graph_of
+from midcourse.train.cue_learn import put_on_grid
+from tests.tiny_judge import build, card, shape, tiny_net, tokenizer
+
+
+def test_the_folder_holds_the_card_and_the_files_that_it_names(tmp_path: Path) -> None:
+    net = tiny_net()
+    size = export(net.state_dict(), net.shape, tokenizer().to_str(), card(license="MIT"), tmp_path / "deep" / "judge")
+    folder = tmp_path / "deep" / "judge"
+    written = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    assert {file.name for file in folder.iterdir()} == {FILE, *written["files"]}
+    assert size == sum((folder / name).stat().st_size for name in written["files"])
+    for name, wanted in written["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == wanted
+    assert (written["schema"], written["labels"], written["license"]) == (SCHEMA, list(LABELS), "MIT")
+    assert written["shape"] == {"layers": 2, "heads": 2, "width": 8}
+
+
+def test_what_is_set_here_cannot_be_set_by_the_caller(tmp_path: Path) -> None:
+    build(tmp_path, schema=9, labels=["x"], files={}, shape={})
+    assert json.loads((tmp_path / FILE).read_text())["schema"] == SCHEMA
+    assert CueJudge(tmp_path).judge([Query("Hi", "", "So.", "reasoning", 0)])[0].prompt_risk is not None
+
+
+def test_the_same_weights_are_the_same_files(tmp_path: Path) -> None:
+    one, other = (json.loads((build(tmp_path / name) / FILE).read_text()) for name in ("a", "b"))
+    assert one["files"] == other["files"]
+
+
+def test_an_export_over_an_older_one_replaces_it(tmp_path: Path) -> None:
+    build(tmp_path, seed=0)
+    build(tmp_path, seed=1, name="tiny-2")
+    assert CueJudge(tmp_path).name == "tiny-2"
+
+
+def test_what_is_too_large_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    net = tiny_net()
+    with pytest.raises(ExportError, match=r"^[\d,]+ bytes are more than 30,000,000: take fewer layers or a smaller"):
+        export(net.state_dict(), net.shape, "x" * (cue_export.MOST_BYTES + 1), card(), tmp_path / "judge")
+    assert not (tmp_path / "judge").exists()
+
+
+def test_half_precision_weights_are_exported_as_well(tmp_path: Path) -> None:
+    net = tiny_net()
+    state = {name: weight.to(torch.bfloat16) for name, weight in net.state_dict().items()}
+    export(state, net.shape, tokenizer().to_str(), card(), tmp_path)
+    assert CueJudge(tmp_path).judge([Query("Hi", "", "So.", "reasoning", 0)])[0].prompt_risk is not None
+
+
+def test_the_matrices_of_the_layers_are_int8_and_the_heads_are_not() -> None:
+    net = tiny_net()
+    weights = {name: weight.detach().numpy() for name, weight in net.state_dict().items()}
+    small = onnx.load_from_string(quantised(graph_of(weights, shape())))
+    tables = {t.name: onnx.numpy_helper.to_array(t) for t in small.graph.initializer}
+    matrices = [name for name in tables if name.endswith("_quantized")]
+    assert len(matrices) == 2 * 5  # qkv, out, gate, up, down
+    assert {tables[name].dtype for name in matrices} == {np.dtype(np.int8)}
+    assert tables["head"].dtype == np.float32
+    assert tables["qkv_0_scale"].shape == (len(weights["blocks.0.qkv"]),)
+
+
+def test_weights_on_a_grid_lose_nothing_by_int8_but_rounding_to_its_steps() -> None:
+    net = tiny_net()
+    for block in net.blocks:
+        block.norm_1.data.fill_(1)
+        block.norm_2.data.fill_(1)
+    put_on_grid(net, 11)
+    weights = {name: weight.detach().numpy() for name, weight in net.state_dict().items()}
+    small = onnx.load_from_string(quantised(graph_of(weights, shape())))
+    tables = {t.name: onnx.numpy_helper.to_array(t) for t in small.graph.initializer}
+    found = tables["out_0_quantized"].astype(np.float32) * tables["out_0_scale"]
+    wanted = weights["blocks.0.out"].T
+    assert np.abs(found - wanted).max() <= 0.5 * tables["out_0_scale"].max() + 1e-6
+    assert max(len(np.unique(column)) for column in tables["out_0_quantized"].T) <= 2 * 11 + 1
+
+
+def test_the_graph_is_packed_as_plain_xz(tmp_path: Path) -> None:
+    content = (build(tmp_path) / "model.onnx.xz").read_bytes()
+    assert onnx.load_from_string(lzma.decompress(content)).graph.name == "cue"
