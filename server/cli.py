@@ -27,11 +27,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(traces_app, name="traces", help="Look at, export and delete the records of guarded generations.")
-app.add_typer(cue_app, name="cue", help="Measure, calibrate and label the judge of the steps.")
+app.add_typer(cue_app, name="cue", help="Measure, calibrate, label, train and export the judge of the steps.")
 
 # Heavy parts are looked up when they are needed, so that `midcourse traces` does not wait for torch.
 EXTRAS = {"torch": "embedded", "transformers": "embedded", "gguf": "embedded", "openai": "demo", "httpx": "serve"}
-EXTRAS |= {"numpy": "onnx", "onnxruntime": "onnx", "matplotlib": "plots"}
+EXTRAS |= {"numpy": "onnx", "onnxruntime": "onnx", "tokenizers": "onnx", "onnx": "train", "matplotlib": "plots"}
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings; MIDCOURSE_CONFIG names it, too.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])

@@ -1,7 +1,7 @@
-"""``midcourse cue``: measure, calibrate and label what judges the steps.
+"""``midcourse cue``: measure, calibrate, label, train and export what judges the steps.
 
-Knows flags. The work is ``cue_work``'s, which brings numpy along and is looked up when it is needed. A command of
-``train`` is added like ``label``: named as text, because a server does not import what trains.
+Knows flags. The work is ``cue_work``'s and ``cue_make``'s, which bring numpy and torch along and are looked up when
+they are needed. A command of ``train`` is named as text, because a server does not import what trains.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-app = typer.Typer(help="Measure, calibrate and label the judge of the steps.", no_args_is_help=True)
+app = typer.Typer(help="Measure, calibrate, label, train and export the judge of the steps.", no_args_is_help=True)
 
 JudgeName = Literal["cue", "lexical"]
 Files = Annotated[list[Path] | None, typer.Option(metavar="FILE", help="JSONL of rows, see docs/cue.md; repeatable.")]
@@ -81,3 +81,35 @@ def label(
     name = f"{reader or os.environ.get('USER', 'reader')}{', blind' if blind else ''}"
     wish = {"start": start, "blind": blind, "sample": sample, "seed": seed, "name": name}
     late("server.cue_work:read_aloud")(files, labels, json=json, **wish)
+
+
+@app.command()
+def train(
+    *,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with traces/ and prompts/, see docs/cue.md.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that gets cue.pt.")],
+    layers: Annotated[int, typer.Option(min=9, max=30, help="Of SmolLM2's, from below; eight stay frozen.")] = 16,
+    vocabulary: Annotated[int, typer.Option(min=1000, help="Tokens to keep.")] = 16_000,
+    epochs: Annotated[float, typer.Option(min=0.001, help="Passes over the data, at most.")] = 1.75,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, at most.")] = 120.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    json: Json = False,
+) -> None:
+    """Train the cue judge from SmolLM2's first layers, on files of the split train alone."""
+    wish = {"layers": layers, "vocabulary": vocabulary, "epochs": epochs, "minutes": minutes, "seed": seed}
+    late("server.cue_make:train")(data, out, json=json, **wish)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="What midcourse cue train wrote.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the judge, for judge_model or --model.")],
+    name: Annotated[str, typer.Option(help="Of the judge, with its version; it stands in every trace.")],
+    combine: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Weights of step, prompt and what came before.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a trained network as a judge: an int8 ONNX graph, a tokenizer and a card."""
+    late("server.cue_make:export")(file, out, name=name, combine=combine, json=json)

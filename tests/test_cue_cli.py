@@ -70,7 +70,7 @@ def test_bad_input_is_one_line_and_exit_code_2(line: str, said: str, capsys: pyt
     assert said in err and err.startswith("midcourse: ") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["eval", "calibrate", "label"])
+@pytest.mark.parametrize("command", ["eval", "calibrate", "label", "train", "export"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(f"{command} --help", capsys)
     assert code == 0 and f"Usage: midcourse cue {command}" in out and "--json" in out
@@ -169,7 +169,7 @@ def test_the_page_names_every_number_and_every_flag(folder: Path, capsys: pytest
     assert set(found) <= named
     for name, section in found.items():
         assert not isinstance(section, dict) or name == "groups" or set(section) <= named
-    for command in ("eval", "calibrate", "label"):
+    for command in ("eval", "calibrate", "label", "train", "export"):
         _, help_text, _ = run(f"{command} --help", capsys)
         used = " ".join(re.findall(rf"^ {{4}}midcourse cue {command} (.*)$", page, re.MULTILINE))
         assert used and set(re.findall(r"--[\w-]+", used)) <= set(re.findall(r"--[\w-]+", help_text))
