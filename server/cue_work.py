@@ -127,6 +127,9 @@ def calibrate(judge: Judge, wanted: Wanted, *, json: bool) -> None:
     window = Window(guard.max_step_chars, guard.context_chars, guard.prompt_chars)
     if policy is not None and str(settings.judge) != wanted.judge:
         _warn(f"{policy} sets judge: {settings.judge}, but these thresholds are for {wanted.judge}")
+    elif policy is not None and settings.judge_model != wanted.model:
+        theirs = settings.judge_model or "none, the one inside"
+        _warn(f"{policy} sets judge_model: {theirs}, but these thresholds are for {wanted.model or 'the one inside'}")
     with _as_callers(), _watched("judging") as told:
         _, rows, files = _inputs((), wanted.benign, ())
         found = calibration.calibrate(judge, rows, target, per=wanted.per, window=window, progress=told)

@@ -38,6 +38,18 @@ def test_a_policy_for_another_judge_is_pointed_out(tmp_path: Path, capsys: pytes
     assert policy.read_text() == "judge: lexical\npolicy:\n  reasoning: {threshold: 0.200001}\n"
 
 
+def test_a_policy_for_another_folder_is_pointed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write(tmp_path / "b.jsonl", *(row(f"r{n}", *["cue 0.2"] * 10) for n in range(40)))
+    policy = tmp_path / "m.yaml"
+    wanted = replace(WANTED, benign=(data,), policy=policy, model=Path("mine"))
+    policy.write_text("judge_model: mine\n")
+    calibrate(MarkedJudge(), wanted, json=False)
+    assert "judge_model" not in capsys.readouterr().err
+    policy.write_text("{}\n")
+    calibrate(MarkedJudge(), wanted, json=False)
+    assert "sets judge_model: none, the one inside, but these thresholds are for mine" in capsys.readouterr().err
+
+
 def test_the_policys_own_step_length_is_used(tmp_path: Path) -> None:
     policy = tmp_path / "m.yaml"
     policy.write_text("policy: {max_step_chars: 64, context_chars: 5}\n")
