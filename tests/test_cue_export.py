@@ -17,6 +17,7 @@ from midcourse.train import cue_export
 from midcourse.train.cue_export import ExportError, export, quantised
 from midcourse.train.cue_graph import graph_of
 from midcourse.train.cue_learn import put_on_grid
+from midcourse.train.cue_net import Block
 from tests.tiny_judge import build, card, shape, tiny_net, tokenizer
 
 
@@ -79,6 +80,7 @@ def test_the_matrices_of_the_layers_are_int8_and_the_heads_are_not() -> None:
 def test_weights_on_a_grid_lose_nothing_by_int8_but_rounding_to_its_steps() -> None:
     net = tiny_net()
     for block in net.blocks:
+        assert isinstance(block, Block)
         block.norm_1.data.fill_(1)
         block.norm_2.data.fill_(1)
     put_on_grid(net, 11)

@@ -8,7 +8,7 @@ import torch
 from midcourse.models.network import Ask
 from midcourse.train.cue_graph import EMBEDDING_LEVELS, OPSET, POSITIONS, graph_of
 from midcourse.train.cue_learn import fold_norms
-from midcourse.train.cue_net import CueNet, Shape
+from midcourse.train.cue_net import Block, CueNet, Shape
 from midcourse.train.cue_train import EMBEDDING_LEVELS as TRAINED_LEVELS
 from tests.tiny_judge import exact, shape, tiny_net
 
@@ -49,6 +49,7 @@ def test_the_memory_holds_the_turned_keys_and_the_values_of_each_layer() -> None
     (answer,) = exact(net).read([Ask(exact(net).nothing(), IDS)])
     x = net.embedding(torch.tensor([IDS]))
     block = net.blocks[0]
+    assert isinstance(block, Block)
     y = torch.nn.functional.rms_norm(x, (32,), block.norm_1, net.shape.epsilon)
     values = torch.nn.functional.linear(y, block.qkv[-16:])[0].view(-1, 2, 8)
     keys = torch.nn.functional.linear(y, block.qkv[32:48])[0].view(-1, 2, 8)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from midcourse.train.cue_net import OUTPUTS, CueNet, Shape, risk_logit, step_logits
+from midcourse.train.cue_net import OUTPUTS, Block, CueNet, Shape, risk_logit, step_logits
 from tests.tiny_judge import shape, tiny_net
 
 IDS = torch.randint(0, shape().vocabulary, (3, 12), generator=torch.Generator().manual_seed(0))
@@ -42,8 +42,10 @@ def test_the_scores_are_in_float32_even_where_the_layers_are_not(net: CueNet) ->
 def test_queries_that_share_a_key_attend_with_it() -> None:
     net = tiny_net(layers=1)
     one = net.blocks[0]
+    assert isinstance(one, Block)
     whole = Shape(1, 8, width=32, heads=4, memory_heads=4, feed_forward=48)
     other = CueNet(whole).blocks[0]
+    assert isinstance(other, Block)
     grouped, q, e = one.qkv.detach(), 32, 8
     keys, values = grouped[q : q + 2 * e].view(2, e, 32), grouped[q + 2 * e :].view(2, e, 32)
     with torch.no_grad():

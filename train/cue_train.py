@@ -19,6 +19,7 @@ from midcourse.models.layout import Layout, Limits
 from midcourse.train import cue_rows
 from midcourse.train.cue_base import base
 from midcourse.train.cue_learn import Plan, batches, fold_norms, learn
+from midcourse.train.cue_net import CueNet
 from midcourse.train.cue_probe import probe
 from midcourse.train.cue_rows import Example, epoch, example_of, prompts, traces, varied
 
@@ -70,26 +71,30 @@ def train(
     first = next(stream())
     plan = plan or Plan(0)
     plan = replace(plan, updates=max(1, int(epochs * len(batches(first, plan.tokens)))), minutes=minutes)
+    _learn(net, itertools.chain([first], stream()), plan, draw)
+    about = {"plan": asdict(plan), "seed": seed, "layers": layers, "vocabulary": vocabulary}
+    about["data"] = _hashes(data, ours)
+    file = _write(out, net, smaller, about)
+    if json_output:
+        print(json.dumps({"file": str(file), **about}))  # noqa: T201
+
+
+def _learn(net: CueNet, epochs: Iterator[list[Example]], plan: Plan, draw: random.Random) -> None:
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=plan.updates)
 
         def tell(update: int, running: float) -> None:
             bar.update(task, completed=update, description=f"training, loss {running:.3f}")
 
-        learn(net, itertools.chain([first], stream()), plan, draw, tell)
+        learn(net, epochs, plan, draw, tell)
+
+
+def _write(out: Path, net: CueNet, tokenizer: str, about: dict[str, Any]) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    about = {
-        "plan": asdict(plan),
-        "seed": seed,
-        "layers": layers,
-        "vocabulary": vocabulary,
-        "data": _hashes(data, ours),
-    }
-    kept: dict[str, Any] = {"state": net.state_dict(), "shape": asdict(net.shape), "tokenizer": smaller, "about": about}
-    torch.save(kept, out / "cue.pt")
-    _say(f"wrote {out / 'cue.pt'}")
-    if json_output:
-        print(json.dumps({"file": str(out / "cue.pt"), **about}))  # noqa: T201
+    file = out / "cue.pt"
+    torch.save({"state": net.state_dict(), "shape": asdict(net.shape), "tokenizer": tokenizer, "about": about}, file)
+    _say(f"wrote {file}")
+    return file
 
 
 def _texts(sources: list[Any], known: cue_rows.Prompts) -> Iterator[str]:
