@@ -6,6 +6,7 @@ found again by its prompt and the end of its context; when it is not (a trigger 
 stream took its place) the context is read anew, with the same result but for what lay before the window.
 """
 
+import gzip
 import hashlib
 import math
 import threading
@@ -68,9 +69,9 @@ class CueJudge:
     ) -> None:
         self.card: Card = read_card(folder)
         self.name = self.card.name
-        tokenizer = Tokenizer.from_str(read_file(folder, self.card, "tokenizer.json").decode())
+        tokenizer = Tokenizer.from_str(gzip.decompress(read_file(folder, self.card, "tokenizer.json.gz")).decode())
         self._layout = Layout(tokenizer, self.card.limits)
-        self._network = Network(read_file(folder, self.card, "model.onnx.xz"), **self.card.shape, threads=threads)
+        self._network = Network(read_file(folder, self.card, "model.onnx.gz"), **self.card.shape, threads=threads)
         try:
             self._combine = Combine(**self.card.combine)
         except TypeError as error:

@@ -3,7 +3,7 @@
 Knows arrays and one graph (``train.cue_graph`` writes it). Refuses to know texts, labels and streams.
 """
 
-import lzma
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ class Network:
     """One session.
 
     Args:
-        packed: the graph, compressed by LZMA.
+        packed: the graph, compressed by gzip.
         layers, heads, width: the shape of its memory.
         threads: of one call; steps are small, so more than two rarely pay.
         batch_tokens: padded tokens in one call at most, those of memories as well, which bounds what it needs: 4,096
@@ -54,7 +54,7 @@ class Network:
         options.log_severity_level = 3
         # Threads that wait by spinning would take the cores of the model that is being guarded.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(lzma.decompress(packed), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(gzip.decompress(packed), options, providers=["CPUExecutionProvider"])
         self._shape = (2 * layers, heads, width)
         self._batch_tokens = batch_tokens
 

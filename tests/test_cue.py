@@ -267,7 +267,7 @@ def test_it_loads_and_judges_without_torch(folder: Path) -> None:
     assert float(done.stdout) == pytest.approx(verdict.unsafe, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["model.onnx.xz", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.onnx.gz", "tokenizer.json.gz"])
 def test_a_changed_or_missing_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
     path = build(tmp_path) / name
     path.write_bytes(path.read_bytes() + b"\n")

@@ -19,7 +19,7 @@ Weights = Mapping[str, NDArray[np.float32]]
 """A state dict of ``CueNet``, as numpy."""
 OPSET = 18
 POSITIONS = 1024
-EMBEDDING_LEVELS = 15
+EMBEDDING_LEVELS = 7
 NEVER = np.float32(-1e4)  # of float16's range, so that any provider can take it
 
 

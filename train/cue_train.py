@@ -23,7 +23,7 @@ from midcourse.train.cue_net import CueNet
 from midcourse.train.cue_probe import probe
 from midcourse.train.cue_rows import Example, epoch, example_of, prompts, traces, varied
 
-EMBEDDING_LEVELS = 15
+EMBEDDING_LEVELS = 7
 TEXT_CHARS = 4_000
 
 
