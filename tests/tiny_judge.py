@@ -100,4 +100,4 @@ def exact(net: CueNet, **options: Any) -> Network:
 def network(graph: bytes, shape: Shape, kind: type[Network] = Network, **options: Any) -> Network:
     """A network of a graph."""
     memory = {"layers": shape.layers, "heads": shape.memory_heads, "width": shape.head_width}
-    return kind(gzip.compress(graph, preset=0), **memory, **options)
+    return kind(gzip.compress(graph, compresslevel=0), **memory, **options)
