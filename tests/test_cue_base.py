@@ -5,21 +5,18 @@ import torch
 from tokenizers import Tokenizer
 
 from midcourse.server.weights import Weights
-from midcourse.train.cue_base import base
-from midcourse.train.cue_graph import EMBEDDING_LEVELS
-from midcourse.train.cue_learn import on_grid
+from midcourse.train.cue_base import STEP, base
 from midcourse.train.cue_net import CueNet, Shape
 from tests.tiny_judge import TEXTS
 
 Base = tuple[CueNet, Tokenizer, str]
-FINE = 100_000  # levels of the embedding: as good as none
 
 
 @pytest.fixture(scope="module")
 def started(weights: Weights) -> Base:
     """With ``weights``, which skips where the package is not installed."""
     assert weights.model.config.num_hidden_layers == 30
-    return base(TEXTS * 2, layers=2, vocabulary=400, embedding_levels=FINE)
+    return base(TEXTS * 2, layers=2, vocabulary=400)
 
 
 def test_its_shape_is_that_of_smollm2_but_for_layers_and_vocabulary(started: Base) -> None:
@@ -33,10 +30,10 @@ def test_its_layers_make_of_kept_tokens_what_transformers_makes_of_them(started:
     net, tokenizer, _ = started
     tokens = [tokenizer.encode(text, add_special_tokens=False).tokens for text in TEXTS]
     for words in tokens:
-        old = torch.tensor([weights.tokenizer.convert_tokens_to_ids(words)])
         new = torch.tensor([[tokenizer.token_to_id(word) for word in words]])
         with torch.no_grad():
-            wanted = weights.model(old, output_hidden_states=True).hidden_states[2]
+            rounded = net.embedding(new)
+            wanted = weights.model(inputs_embeds=rounded, output_hidden_states=True).hidden_states[2]
             found = net.lower(new, 2)
         assert float(wanted.std()) > 0.05
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
@@ -50,19 +47,20 @@ def test_texts_that_it_was_chosen_by_are_read_as_before(started: Base, weights: 
 
 
 def test_the_embedding_lies_on_its_grid_and_the_heads_say_nothing_yet(weights: Weights) -> None:
-    net, tokenizer, _ = base(TEXTS, layers=1, vocabulary=400, embedding_levels=EMBEDDING_LEVELS)
-    torch.testing.assert_close(on_grid(net.embedding.weight, EMBEDDING_LEVELS), net.embedding.weight)
+    net, tokenizer, _ = base(TEXTS, layers=1, vocabulary=400)
+    rows = net.embedding.weight.abs()
+    step = rows.masked_fill(rows == 0, torch.inf).amin(1, keepdim=True)
+    torch.testing.assert_close((rows / step).round() * step, rows)
     word = weights.tokenizer.convert_tokens_to_ids("e")
     table = weights.model.get_input_embeddings().weight
     assert isinstance(table, torch.Tensor)
     row, wanted = net.embedding.weight[tokenizer.token_to_id("e")], table[word]
-    assert (
-        float((row - wanted).detach().abs().max()) <= float(wanted.detach().abs().max()) / EMBEDDING_LEVELS / 2 + 1e-6
-    )
+    step = STEP * wanted.detach().square().mean().sqrt()
+    assert float((row - wanted).detach().abs().max()) <= float(step) / 2 + 1e-6
     assert not net.head.weight.any() and not net.head.bias.any()
 
 
 def test_a_vocabulary_that_is_too_small_is_refused(weights: Weights) -> None:
     assert weights.name
     with pytest.raises(ValueError, match=r"^vocabulary: 100 tokens cannot hold the alphabet; give at least \d+"):
-        base(TEXTS, layers=1, vocabulary=100, embedding_levels=15)
+        base(TEXTS, layers=1, vocabulary=100)

@@ -13,7 +13,6 @@ import torch
 from midcourse.guard.verdict import LABELS, Query
 from midcourse.models.card import FILE, SCHEMA
 from midcourse.models.cue import CueJudge
-from midcourse.train import cue_export
 from midcourse.train.cue_export import ExportError, export, quantised
 from midcourse.train.cue_graph import graph_of
 from midcourse.train.cue_learn import put_on_grid
@@ -53,8 +52,8 @@ def test_an_export_over_an_older_one_replaces_it(tmp_path: Path) -> None:
 
 def test_what_is_too_large_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     net = tiny_net()
-    with pytest.raises(ExportError, match=r"^[\d,]+ bytes are more than 30,000,000: take fewer layers or a smaller"):
-        export(net.state_dict(), net.shape, "x" * (cue_export.MOST_BYTES + 1), card(), tmp_path / "judge")
+    with pytest.raises(ExportError, match=r"^[\d,]+ bytes are more than 9,000: take fewer layers or a smaller"):
+        export(net.state_dict(), net.shape, tokenizer().to_str(), card(), tmp_path / "judge", most=9_000)
     assert not (tmp_path / "judge").exists()
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
 from midcourse.models.network import Ask
-from midcourse.train.cue_graph import EMBEDDING_LEVELS, OPSET, POSITIONS, graph_of
+from midcourse.train.cue_graph import OPSET, POSITIONS, graph_of
 from midcourse.train.cue_learn import fold_norms
 from midcourse.train.cue_net import Block, CueNet, Shape
-from midcourse.train.cue_train import EMBEDDING_LEVELS as TRAINED_LEVELS
 from tests.tiny_judge import exact, shape, tiny_net
 
 IDS = [int(i) for i in np.random.default_rng(0).integers(0, shape().vocabulary, 30)]
@@ -64,9 +64,29 @@ def test_the_embedding_is_int8_and_exact_on_its_grid() -> None:
     graph = graph_of({name: w.detach().numpy() for name, w in tiny_net().state_dict().items()}, shape())
     tables = {t.name: onnx.numpy_helper.to_array(t) for t in graph.graph.initializer}
     assert tables["embedding"].dtype == np.int8
-    assert int(np.abs(tables["embedding"]).max()) == EMBEDDING_LEVELS == TRAINED_LEVELS
     made = tables["embedding"] * tables["embedding_scale"]
     np.testing.assert_allclose(made, tiny_net().embedding.weight.detach().numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_an_embedding_that_is_on_no_grid_is_refused() -> None:
+    weights = {name: w.detach().numpy() for name, w in tiny_net().state_dict().items()}
+    weights["embedding.weight"] = np.random.default_rng(0).normal(size=weights["embedding.weight"].shape)
+    with pytest.raises(ValueError, match=r"on no grid; train\.cue_base\.gridded"):
+        graph_of(weights, shape())
+
+
+@pytest.mark.parametrize("outliers", [[], [3], [0, 7, 31]])
+def test_channels_that_go_by_themselves_change_nothing_in_float32(outliers: list[int]) -> None:
+    weights = {name: w.detach().numpy() for name, w in tiny_net().state_dict().items()}
+    plain, apart = (_scores(graph_of(weights, shape(), channels)) for channels in ([], outliers))
+    np.testing.assert_allclose(apart, plain, atol=1e-4)
+
+
+def _scores(graph: onnx.ModelProto) -> np.ndarray:
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    past = np.zeros((1, 0, 2 * shape().layers, shape().memory_heads, shape().head_width), np.float16)
+    feed = {"ids": np.arange(20)[None], "past": past, "past_len": np.zeros(1, np.int64)}
+    return np.asarray(session.run(["scores"], feed)[0])
 
 
 def test_a_row_of_zeros_in_the_embedding_is_no_trouble() -> None:
@@ -107,6 +127,6 @@ def test_another_shape_is_another_graph() -> None:
         for weight in (net.head.weight, *(getattr(net.blocks[0], name) for name in ("qkv", "out", "gate_up", "down"))):
             weight.normal_(std=0.3)
         net.embedding.weight.copy_(torch.randint(-15, 16, (20, 24)) / 15)
-        net.embedding.weight[:, 0] = 1.0  # so that its largest is on the grid of every row
+        net.embedding.weight[:, 0] = 1 / 15  # so that its step is in every row
     scores, wanted = both(net, [i % 20 for i in IDS])
     np.testing.assert_allclose(scores, wanted, rtol=0, atol=1e-4)

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from midcourse.models.card import FILE
 from midcourse.models.layout import Limits
 from midcourse.models.network import Network
+from midcourse.train.cue_base import gridded
 from midcourse.train.cue_export import export
-from midcourse.train.cue_graph import EMBEDDING_LEVELS, graph_of
-from midcourse.train.cue_learn import on_grid
+from midcourse.train.cue_graph import graph_of
 from midcourse.train.cue_net import CueNet, Shape
 
 TEXTS = (
@@ -62,7 +62,7 @@ def tiny_net(seed: int = 0, layers: int = 2) -> CueNet:
         for name, weight in net.named_parameters():
             drawn = torch.randn(weight.shape, generator=random)
             weight.copy_(1 + 0.2 * drawn if "norm" in name else 0.15 * drawn)
-        net.embedding.weight.copy_(on_grid(net.embedding.weight, EMBEDDING_LEVELS))
+        net.embedding.weight.copy_(gridded(net.embedding.weight))
     return net
 
 

