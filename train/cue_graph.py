@@ -109,7 +109,10 @@ def _model(draft: Draft, shape: Shape) -> ModelProto:
         helper.make_tensor_value_info("present", half, ["batch", "new", *memory]),
     ]
     graph = helper.make_graph(draft.nodes, "cue", inputs, outputs, draft.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    # Nothing is left to be simplified before quantisation, which would warn otherwise.
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    return model
 
 
 def _embedded(draft: Draft, table: NDArray[np.float32]) -> str:
