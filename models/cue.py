@@ -146,9 +146,10 @@ class CueJudge:
 class Combine:
     """Step, prompt and what came before, on the logit scale: one score.
 
-    ``unsafe = sigmoid(step * u + prompt * r + before * e + bias)`` with u the step's logit of cue or harmful against
-    the rest, r the logit of the prompt's risk, and e the evidence: e' = keep * e + u, so that a second step in the
-    same direction weighs more (two-step hysteresis is keep = 0 with a threshold on the sum).
+    ``unsafe = sigmoid(step * u + prompt * min(r, prompt_most) + before * e + bias)`` with u the step's logit of cue or
+    harmful against the rest, r the logit of the prompt's risk, and e the evidence: e' = keep * e + u, so that a second
+    step in the same direction weighs more (two-step hysteresis is keep = 0 with a threshold on the sum). The prompt's
+    part is bounded, so that a request, however bad, does not by itself flag a step that only restates it.
     """
 
     step: float
@@ -156,6 +157,7 @@ class Combine:
     before: float
     bias: float
     keep: float
+    prompt_most: float = 100.0
     risk_scale: float = 1.0
     risk_bias: float = 0.0
 
@@ -168,7 +170,9 @@ class Combine:
         """The verdict of a step from the scores of its tokens, and the evidence after it."""
         logits = (scores[-1, STEP] + scores[:, STEP_MEAN].mean(axis=0)).astype(float)
         along = np.logaddexp(logits[CUE], logits[HARMFUL]) - np.logaddexp(logits[NEUTRAL], logits[SAFETY])
-        unsafe = sigmoid(self.step * along + self.prompt * risk + self.before * evidence + self.bias)
+        unsafe = sigmoid(
+            self.step * along + self.prompt * min(risk, self.prompt_most) + self.before * evidence + self.bias
+        )
         cue = sigmoid(logits[CUE] - logits[HARMFUL])
         neutral = sigmoid(logits[NEUTRAL] - logits[SAFETY])
         verdict = Verdict(

@@ -70,7 +70,16 @@ def test_the_folder_holds_a_judge_and_the_card_says_what_it_is(
     assert found["limits"] == {"prompt": 160, "step": 150, "window": 640}
     assert found["data"] == ABOUT["data"] and found["training"] == {"plan": {"updates": 3}, "seed": 1}
     assert found["intended_use"] and all(found["known_failures"])
-    weights = {"step": 1, "prompt": 1, "before": 0, "bias": 0, "keep": 0, "risk_scale": 1, "risk_bias": 0}
+    weights = {
+        "step": 1,
+        "prompt": 1,
+        "before": 0,
+        "bias": 0,
+        "keep": 0,
+        "prompt_most": 100,
+        "risk_scale": 1,
+        "risk_bias": 0,
+    }
     assert found["combine"] == weights
     assert judge_of("cue", written).name == "tiny-2"
 

@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -205,8 +206,9 @@ def test_a_tiny_network_learns_a_toy_rule_and_ends_on_its_grid() -> None:
     fold_norms(before)
     put_on_grid(before, PLAN.levels, last=PLAN.frozen)
     told: list[tuple[int, float]] = []
-    learn(net, itertools.repeat(toy()), PLAN, random.Random(0), lambda *seen: told.append(seen))
-    assert [update for update, _ in told] == list(range(1, 41))
+    plan = replace(PLAN, updates=80)
+    learn(net, itertools.repeat(toy(200)), plan, random.Random(0), lambda *seen: told.append(seen))
+    assert [update for update, _ in told] == list(range(1, 81))
     fresh = toy(200, seed=1)
     with torch.no_grad():
         scores = scores_of(fresh, net)

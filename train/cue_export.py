@@ -116,6 +116,8 @@ def _rows_of_int8(graph: ModelProto) -> ModelProto:
             helper.make_node("Mul", [row, f"{name}_scale"], list(node.output), name=scale),
         ]
         unused.add(name)
+    # The tool lays a whole float matrix beside the int8 one for whoever takes rows; nobody does any more.
+    nodes = [node for node in nodes if not unused.intersection(node.output)]
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
     kept = [constant for constant in graph.graph.initializer if constant.name not in unused]
