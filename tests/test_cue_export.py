@@ -95,3 +95,10 @@ def test_weights_on_a_grid_lose_nothing_by_int8_but_rounding_to_its_steps() -> N
 def test_the_graph_is_packed_as_plain_xz(tmp_path: Path) -> None:
     content = (build(tmp_path) / "model.onnx.gz").read_bytes()
     assert onnx.load_from_string(gzip.decompress(content)).graph.name == "cue"
+
+
+def test_no_matrix_is_widened_to_float32_when_the_judge_reads(tmp_path: Path) -> None:
+    graph = onnx.load_from_string(gzip.decompress((build(tmp_path) / "model.onnx.gz").read_bytes())).graph
+    assert "DequantizeLinear" not in {node.op_type for node in graph.node}
+    floats = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    assert not floats & {t.name.removesuffix("_quantized") for t in graph.initializer if t.name.endswith("_quantized")}
