@@ -105,22 +105,34 @@ class JudgeRunner:
                 del self._waiting[future]
             JUDGE_BATCH.observe(len(batch))
             try:
-                work = in_background(partial(self._ask, tuple(batch.values())), "midcourse-judge")
-                verdicts = await asyncio.wrap_future(work)
-            except JudgeFailed as error:
-                _fail(batch, error)
-                continue
+                await self._judge(batch)
             except asyncio.CancelledError:
                 _fail(batch, JudgeFailed("error", "the judge was shut down"))
                 raise
-            for future, verdict in zip(batch, verdicts, strict=True):
-                if not future.done():
-                    future.set_result(verdict)
+
+    async def _judge(self, batch: dict[asyncio.Future[Verdict], Query]) -> None:
+        """Answer a batch. If it fails it is asked again one by one: a step fails by itself, not by its neighbours."""
+        try:
+            verdicts = await self._asked(tuple(batch.values()))
+        except JudgeFailed as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            for future, query in batch.items():
+                if not future.done():  # its deadline may be over by now
+                    await self._judge({future: query})
+            return
+        for future, verdict in zip(batch, verdicts, strict=True):
+            if not future.done():
+                future.set_result(verdict)
+
+    async def _asked(self, queries: Sequence[Query]) -> Sequence[Verdict]:
+        return await asyncio.wrap_future(in_background(partial(self._ask, queries), "midcourse-judge"))
 
     async def _read_a_prompt(self) -> None:
         query = self._prompts.pop(next(iter(self._prompts)))
         try:
-            await asyncio.wrap_future(in_background(partial(self._ask, (query,)), "midcourse-judge"))
+            await self._asked((query,))
             JUDGE_PROMPTS.labels("read").inc()
         except JudgeFailed:
             JUDGE_PROMPTS.labels("failed").inc()

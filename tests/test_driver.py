@@ -132,8 +132,7 @@ async def test_nothing_is_asked_where_the_guard_is_off() -> None:
 async def test_a_dead_judge_refuses_when_closed_and_lets_pass_when_open() -> None:
     engine = ScriptedEngine(Script("All is LOST here. More.\n</think>\n\nAn answer."))
     assert text(await run(engine), "response") == REFUSAL
-    # Both phases: a batch fails as a whole, and the answer may share one with the thought.
-    policy = Policy(reasoning=PhasePolicy(on_judge_error="open"), response=PhasePolicy(on_judge_error="open"))
+    policy = Policy(reasoning=PhasePolicy(on_judge_error="open"))
     assert text(await run(engine, job(policy)), "response") == "An answer."
 
 

@@ -78,6 +78,19 @@ async def test_a_judge_that_raises_or_miscounts_has_failed(step: str) -> None:
     await runner.close()
 
 
+async def test_a_step_that_fails_takes_none_of_its_batch_along() -> None:
+    judge = Recorder(seconds=0.05)
+    runner = JudgeRunner(judge)
+    first = asyncio.create_task(runner.verdict(ask("first"), 5))
+    await asyncio.sleep(0.02)
+    asked = [runner.verdict(ask(step), 5) for step in ("a", "boom", "bad")]
+    calm, failed, cue = await asyncio.gather(*asked, return_exceptions=True)
+    assert (calm, cue) == (SAFE, CUE) and isinstance(failed, JudgeFailed) and failed.failure == "error"
+    assert judge.batches == [["first"], ["a", "boom", "bad"], ["a"], ["boom"], ["bad"]]
+    assert await first == SAFE
+    await runner.close()
+
+
 async def test_a_queue_that_is_full_fails_at_once() -> None:
     runner = JudgeRunner(Recorder(seconds=0.1), max_batch=1, max_waiting=1)
     tasks = [asyncio.create_task(runner.verdict(ask(str(n)), 5)) for n in range(3)]
