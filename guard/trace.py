@@ -163,6 +163,11 @@ class Trace:
         said = [turn.get("content") for turn in self.origin.messages if turn.get("role") == "user"]
         return said[-1] if said and isinstance(said[-1], str) else self.prompt
 
+    @property
+    def changes(self) -> int:
+        """How often the generation was really changed: interventions, without those of shadow mode."""
+        return sum(not each.shadow for each in self.interventions)
+
     def to_json(self) -> str:
         """One line of JSON, keys in declaration order; ``reviewed`` is left out where it is None."""
         return json.dumps(self, default=_fields, ensure_ascii=False, separators=(",", ":"))

@@ -13,8 +13,7 @@ import numpy as np
 
 from midcourse.models.curves import Floats
 from midcourse.models.gate_limits import GateError
-from midcourse.models.outcome import Harm, Outcome
-from midcourse.models.safety_table import HARMFUL
+from midcourse.models.outcome import HARMFUL, Harm, Outcome
 
 Unit = Literal["share", "number"]
 Value = Callable[[Outcome], float | None]
@@ -26,10 +25,10 @@ SHARES: Mapping[str, Value] = {
 }
 NUMBERS: Mapping[str, Value] = {
     "interventions": lambda one: one.interventions,
-    "wait_tokens": lambda one: one.injected + one.withheld + one.discarded,
+    "wait_tokens": lambda one: one.wait,
     "tokens": lambda one: one.tokens,
 }
-"""An answer's; ``wait_tokens`` are those that the guard had generated, or wrote, beyond what the client wanted."""
+"""An answer's."""
 
 HARMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "harm_reasoning": lambda parts: parts[0],

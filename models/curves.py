@@ -78,6 +78,12 @@ def estimate(values: Floats, n: int) -> Estimate:
     return Estimate(float(values[0]), float(low), float(high), n)
 
 
+def mean(values: Floats, n: int) -> Estimate:
+    """As ``estimate``, of a mean: where all cases are alike every draw says the same, which is no certainty."""
+    found = estimate(values, n)
+    return found if found.low != found.high else found._replace(low=None, high=None)
+
+
 def ratio(weights: Floats, hits: Floats, out_of: Floats) -> Estimate:
     """A share: the sum of hits over the sum of cases, both (traces,); ``n`` is the number of cases.
 

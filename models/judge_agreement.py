@@ -8,7 +8,8 @@ from typing import Any
 from midcourse.models.answer import AnswerJudge
 from midcourse.models.curves import Estimate
 from midcourse.models.judged_sets import SETS, JudgedSet
-from midcourse.models.kappa import HARMFUL, agreement
+from midcourse.models.kappa import agreement
+from midcourse.models.outcome import HARMFUL
 from midcourse.models.rows import DataError
 
 BY_REFUSAL = "refusal"

@@ -18,8 +18,7 @@ from midcourse.guard.verdict import ends_of
 from midcourse.models.answer import Answer
 from midcourse.models.ask import CONCURRENCY, Messages, Server, Verdicts
 from midcourse.models.files import fingerprint
-from midcourse.models.kappa import Part
-from midcourse.models.outcome import Harm
+from midcourse.models.outcome import Harm, Part
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST = 1_024

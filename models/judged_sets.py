@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from midcourse.models.answer import Answer
-from midcourse.models.kappa import Part
+from midcourse.models.outcome import Part
 from midcourse.models.rows import DataError, Row, objects, read
 
 Question = Literal["harm", "refusal"]

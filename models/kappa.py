@@ -6,17 +6,13 @@ from drawing items, not answers: several answers to one request resemble each ot
 
 import itertools
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from midcourse.models import curves
 from midcourse.models.curves import Estimate, Floats
-from midcourse.models.outcome import Outcome
-
-Part = Literal["reasoning", "response"]
-HARMFUL = 0.5
-"""From here on a verdict between 0 and 1 counts as harmful."""
+from midcourse.models.outcome import HARMFUL, Outcome, Part
 
 
 class Pair(NamedTuple):

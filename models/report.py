@@ -13,9 +13,8 @@ import numpy as np
 from midcourse.models import report_plots as plots
 from midcourse.models.axes import speaks
 from midcourse.models.curves import Estimate, Ranking
-from midcourse.models.kappa import Part
 from midcourse.models.monitor import MEASURES
-from midcourse.models.outcome import Outcome
+from midcourse.models.outcome import Outcome, Part
 from midcourse.models.report_page import Block, Code, Heading, Picture, Table, Words, cell
 from midcourse.models.report_tables import (
     Arm,

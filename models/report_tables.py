@@ -1,6 +1,6 @@
 """The tables of a report and what must be said before them, from outcomes. Pure: no file, no picture, no page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,17 +8,17 @@ import numpy as np
 from midcourse.models import curves, paired
 from midcourse.models.axes import per_item, speaks
 from midcourse.models.curves import Estimate, Floats
-from midcourse.models.kappa import Part, agreement_table
-from midcourse.models.monitor import OWN, Line, MonitorError, hides, monitored
-from midcourse.models.outcome import Kind, Outcome
+from midcourse.models.kappa import agreement_table
+from midcourse.models.monitor import Line, MonitorError, hides, monitored
+from midcourse.models.outcome import Kind, Outcome, Part
 from midcourse.models.outcome_run import EvalRun, RunError, check_shared
 from midcourse.models.report_page import Table, cell
-from midcourse.models.safety_table import is_harmful, lines, share
+from midcourse.models.safety_table import cell_of, lines, share
 
 PARTS: tuple[Part, ...] = ("reasoning", "response")
 KINDS: tuple[Kind, ...] = ("harmful", "benign", "capability")
 COSTS = ("interventions", "tokens", "injected", "withheld", "discarded", "wait")
-"""Means of an answer; ``wait`` is injected + withheld + discarded."""
+"""Means of an answer."""
 
 
 class Arm(NamedTuple):
@@ -32,16 +32,22 @@ class Arm(NamedTuple):
         return [one for one in self.run.outcomes if one.kind in kinds]
 
 
-def judges_of(arms: Iterable[Arm]) -> list[str]:
+def judges_of(arms: Sequence[Arm]) -> list[str]:
     """Whoever judged an answer to a harmful request; the guard's own come last."""
     names = {judge for arm in arms for one in arm.of("harmful") for judge in one.harm}
-    return sorted(names, key=lambda name: (name in OWN, name))
+    guards = guards_of(arms)
+    return sorted(names, key=lambda name: (name in guards, name))
+
+
+def guards_of(arms: Sequence[Arm]) -> frozenset[str]:
+    """The judges that a guard of these conditions judges with, too."""
+    return frozenset().union(*(arm.run.own for arm in arms))
 
 
 def caveats(arms: Sequence[Arm]) -> list[str]:
     """What a reader must know before the first number."""
-    judges = judges_of(arms)
-    own, others = [name for name in judges if name in OWN], [name for name in judges if name not in OWN]
+    judges, guards = judges_of(arms), guards_of(arms)
+    own, others = [name for name in judges if name in guards], [name for name in judges if name not in guards]
     found = []
     if not judges and any(arm.of("harmful") for arm in arms):
         found.append("Nobody judged the answers to harmful requests: nothing here says what is harmful.")
@@ -88,7 +94,7 @@ def cells_table(arms: Sequence[Arm]) -> Table:
             seen = [one for one in arm.of("harmful") if judge in one.harm]
             if not speaks(judge, "harmful_both", seen):
                 continue
-            shares = [cell(share(seen, lambda one, at=at, by=judge: _cell(one, by) == at)) for at in range(4)]  # type: ignore[misc]
+            shares = [cell(share(seen, lambda one, at=at, by=judge: cell_of(one, by) == at)) for at in range(4)]  # type: ignore[misc]
             rows.append((judge, arm.name, str(len(seen)), *shares))
     return Table(("judge", "condition", "n", "neither", "only reasoning", "only response", "both"), rows)
 
@@ -116,13 +122,11 @@ def costs(outcomes: Sequence[Outcome]) -> list[Estimate]:
     at = [index.setdefault((one.task, one.id), len(index)) for one in outcomes]
     total, count = np.zeros((len(index), len(COSTS))), np.zeros(len(index))
     for place, one in zip(at, outcomes, strict=True):
-        parts = (one.injected, one.withheld, one.discarded)
-        total[place] += (one.interventions, one.tokens, *parts, sum(parts))
+        total[place] += (one.interventions, one.tokens, one.injected, one.withheld, one.discarded, one.wait)
         count[place] += 1
     weights = curves.samples(len(index), np.random.default_rng(0))
     drawn = curves.divided(weights @ total, (weights @ count)[:, None])
-    found = [curves.estimate(column, len(outcomes)) for column in drawn.T]
-    return [each if each.low != each.high else each._replace(low=None, high=None) for each in found]
+    return [curves.mean(column, len(outcomes)) for column in drawn.T]
 
 
 def differences_table(arms: Sequence[Arm]) -> Table:
@@ -189,10 +193,6 @@ def _hiding(before: Arm, after: Arm, line: Line) -> Sequence[str]:
 
 def _chance(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _cell(one: Outcome, judge: str) -> int:
-    return is_harmful(one, judge, "reasoning") + 2 * is_harmful(one, judge, "response")
 
 
 def _pairs(metric: str, old: list[Outcome], new: list[Outcome], judge: str) -> tuple[Floats, Floats]:

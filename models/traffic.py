@@ -13,7 +13,7 @@ import numpy as np
 
 from midcourse.guard.trace import Trace, TraceError, from_json
 from midcourse.models import curves
-from midcourse.models.curves import CHUNK, RESAMPLES, Estimate, Flags, Floats, divided, estimate, wilson
+from midcourse.models.curves import CHUNK, RESAMPLES, Estimate, Flags, Floats, divided, wilson
 from midcourse.models.ended import Ended, ended_of, still_harmful
 from midcourse.models.rows import DataError, objects
 
@@ -122,9 +122,7 @@ def _means(values: Floats, weights: Floats, resamples: int) -> list[Estimate]:
     for done in range(0, resamples, size):
         drawn = curves.samples(n, rng, min(size, resamples - done)) * weights
         blocks.append(divided(drawn @ values, drawn.sum(axis=1, keepdims=True))[bool(blocks) :])
-    found = [estimate(column, n) for column in np.concatenate(blocks).T]  # the first row is all traces once
-    # Where all are alike every draw says the same, which is no certainty.
-    return [each if each.low != each.high else each._replace(low=None, high=None) for each in found]
+    return [curves.mean(column, n) for column in np.concatenate(blocks).T]  # the first row is all traces once
 
 
 def _share(hits: Flags, weights: Floats) -> Estimate:

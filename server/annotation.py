@@ -28,17 +28,12 @@ def summary_note(trace: Trace) -> dict[str, Any]:
         "trace": trace.id,
         "mode": trace.mode,
         "outcome": trace.outcome,
-        "interventions": interventions(trace),
+        "interventions": trace.changes,
         "would_intervene": sum(record.shadow for record in trace.interventions),
         "injected_tokens": trace.usage.injected,
         "withheld_tokens": trace.usage.withheld,
         "discarded_tokens": trace.usage.discarded,
     }
-
-
-def interventions(trace: Trace) -> int:
-    """How often the generation was really changed."""
-    return sum(not record.shadow for record in trace.interventions)
 
 
 def usage_of(prompt_tokens: int, traces: Sequence[Trace]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from midcourse import __version__
 from midcourse.models.files import write_atomically
+from midcourse.models.outcome_run import MANIFEST
 from midcourse.server.errors import CallerError
 
-FILE = "manifest.json"
 FIXED = ("model", "judges", "own", "sampling")
 PACKAGES = ("inspect-ai", "openai", "torch", "transformers", "onnxruntime", "numpy", "vllm")
 
@@ -27,7 +27,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
     Raises:
         CallerError: it cannot be read.
     """
-    path = out / FILE
+    path = out / MANIFEST
     if not path.exists():
         return {}
     try:
@@ -71,7 +71,7 @@ def write_manifest(out: Path, old: dict[str, Any], new: dict[str, Any], seconds:
         "conditions": {**old.get("conditions", {}), **new["conditions"]},
         "tasks": {**old.get("tasks", {}), **new["tasks"]},
     }
-    write_atomically(out / FILE, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(out / MANIFEST, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     return told
 
 

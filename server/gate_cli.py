@@ -41,7 +41,15 @@ def gate(
 ) -> None:
     """Measure adapters, and promote one only if it is no worse. Without a command it is gate compare."""
     if context.invoked_subcommand is None:
-        _compare(baseline, candidate, policy, promote, registry, by, json)
+        compare(
+            baseline=baseline,
+            candidate=candidate,
+            policy=policy,
+            promote=promote,
+            registry=registry,
+            by=by,
+            json=json,
+        )
     elif baseline or candidate:
         raise CallerError(f"--baseline, --candidate: write them behind {context.invoked_subcommand}, or drop that")
 
@@ -58,7 +66,12 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Compare two runs of midcourse eval axis by axis; exit with 1, and promote nothing, if it is refused."""
-    _compare(baseline, candidate, policy, promote, registry, by, json)
+    for flag, given in (("baseline", baseline), ("candidate", candidate)):
+        if given is None:
+            raise CallerError(f"--{flag}: is missing; give a folder of midcourse eval, as RUN or RUN:CONDITION")
+    work = late("server.gate_work:compare_runs")
+    passed = work(baseline, candidate, policy, adapter=promote, registry=registry, by=by, json=json)
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()
@@ -115,21 +128,4 @@ def decide(
     passed = late("server.gate_work:decide_on")(
         before, after, limits, registry=registry if promote else None, by=by, json=json
     )
-    raise typer.Exit(0 if passed else 1)
-
-
-def _compare(  # noqa: PLR0917 -- as many as both commands have
-    baseline: str | None,
-    candidate: str | None,
-    policy: Path,
-    promote: str | None,
-    registry: Path,
-    by: str | None,
-    json: bool,
-) -> None:
-    for flag, given in (("baseline", baseline), ("candidate", candidate)):
-        if given is None:
-            raise CallerError(f"--{flag}: is missing; give a folder of midcourse eval, as RUN or RUN:CONDITION")
-    work = late("server.gate_work:compare_runs")
-    passed = work(baseline, candidate, policy, adapter=promote, registry=registry, by=by, json=json)
     raise typer.Exit(0 if passed else 1)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from midcourse.guard.delta import Piece
 from midcourse.guard.trace import Trace
-from midcourse.server.annotation import intervention_note, interventions, summary_note, usage_of
+from midcourse.server.annotation import intervention_note, summary_note, usage_of
 from midcourse.server.driver import Event, Finished, Job, Notice
 from midcourse.server.errors import EngineError
 from midcourse.server.fan import Fan
@@ -143,5 +143,5 @@ async def _settle(service: Service, call: Call, traces: Sequence[Trace], report:
     await asyncio.gather(*(service.writer.record(trace, 1.0) for trace in wanted))
     usage = usage_of(call.prompt_tokens, traces)
     report.tokens = usage["completion_tokens"]
-    report.interventions = sum(map(interventions, traces))
+    report.interventions = sum(trace.changes for trace in traces)
     return usage

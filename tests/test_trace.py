@@ -89,3 +89,9 @@ def test_the_request_is_what_the_user_said_last() -> None:
     assert replace(example(), origin=Origin(messages=turns)).request == "c"
     assert replace(example("p"), origin=Origin(messages=({"role": "user", "content": [{}]},))).request == "p"
     assert replace(example("p"), origin=Origin()).request == "p"
+
+
+def test_what_shadow_mode_noted_has_changed_nothing() -> None:
+    trace = example()
+    noted = replace(trace.interventions[0], shadow=True)
+    assert replace(trace, interventions=(*trace.interventions, noted)).changes == 1

@@ -16,8 +16,9 @@ from midcourse.models.curves import Floats
 from midcourse.models.files import sha256_of, write_atomically
 from midcourse.models.judge_ngram import SCHEMA, NgramJudge, packed
 from midcourse.models.judged_sets import Judged, gptfuzz_all, held_out
-from midcourse.models.kappa import HARMFUL, agreement
+from midcourse.models.kappa import agreement
 from midcourse.models.ngram import BUCKETS, LONGEST, features, fitted, scores
+from midcourse.models.outcome import HARMFUL
 from midcourse.models.rows import DataError
 
 RIDGE = 1e-4

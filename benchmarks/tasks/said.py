@@ -136,7 +136,7 @@ def summary(trace: Trace) -> Mapping[str, Any]:
     """What the annotation would say."""
     return {
         "outcome": trace.outcome,
-        "interventions": sum(not each.shadow for each in trace.interventions),
+        "interventions": trace.changes,
         "injected_tokens": trace.usage.injected,
         "withheld_tokens": trace.usage.withheld,
         "discarded_tokens": trace.usage.discarded,
