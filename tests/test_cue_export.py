@@ -5,7 +5,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 import torch
@@ -13,11 +12,8 @@ import torch
 from midcourse.guard.verdict import LABELS, Query
 from midcourse.models.card import FILE, SCHEMA
 from midcourse.models.cue import CueJudge
-from midcourse.train.cue_export import ExportError, export, quantised
-from midcourse.train.cue_graph import graph_of
-from midcourse.train.cue_learn import put_on_grid
-from midcourse.train.cue_net import Block
-from tests.tiny_judge import build, card, shape, tiny_net, tokenizer
+from midcourse.train.cue_export import ExportError, export
+from tests.tiny_judge import build, card, tiny_net, tokenizer
 
 
 def test_the_folder_holds_the_card_and_the_files_that_it_names(tmp_path: Path) -> None:
@@ -62,34 +58,6 @@ def test_half_precision_weights_are_exported_as_well(tmp_path: Path) -> None:
     state = {name: weight.to(torch.bfloat16) for name, weight in net.state_dict().items()}
     export(state, net.shape, tokenizer().to_str(), card(), tmp_path)
     assert CueJudge(tmp_path).judge([Query("Hi", "", "So.", "reasoning", 0)])[0].prompt_risk is not None
-
-
-def test_the_matrices_of_the_layers_are_int8_and_the_heads_are_not() -> None:
-    net = tiny_net()
-    weights = {name: weight.detach().numpy() for name, weight in net.state_dict().items()}
-    small = onnx.load_from_string(quantised(graph_of(weights, shape())))
-    tables = {t.name: onnx.numpy_helper.to_array(t) for t in small.graph.initializer}
-    matrices = [name for name in tables if name.endswith("_quantized")]
-    assert len(matrices) == 2 * 5  # qkv, out, gate, up, down
-    assert {tables[name].dtype for name in matrices} == {np.dtype(np.int8)}
-    assert tables["head"].dtype == np.float32
-    assert tables["qkv_0_scale"].shape == (len(weights["blocks.0.qkv"]),)
-
-
-def test_weights_on_a_grid_lose_nothing_by_int8_but_rounding_to_its_steps() -> None:
-    net = tiny_net()
-    for block in net.blocks:
-        assert isinstance(block, Block)
-        block.norm_1.data.fill_(1)
-        block.norm_2.data.fill_(1)
-    put_on_grid(net, 11)
-    weights = {name: weight.detach().numpy() for name, weight in net.state_dict().items()}
-    small = onnx.load_from_string(quantised(graph_of(weights, shape())))
-    tables = {t.name: onnx.numpy_helper.to_array(t) for t in small.graph.initializer}
-    found = tables["out_0_quantized"].astype(np.float32) * tables["out_0_scale"]
-    wanted = weights["blocks.0.out"].T
-    assert np.abs(found - wanted).max() <= 0.5 * tables["out_0_scale"].max() + 1e-6
-    assert max(len(np.unique(column)) for column in tables["out_0_quantized"].T) <= 2 * 11 + 1
 
 
 PARTS = ("lower.onnx.gz", "upper.onnx.gz")
