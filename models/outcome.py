@@ -71,6 +71,11 @@ class Outcome:
         return self.task, self.id, self.epoch
 
     @property
+    def cut(self) -> bool:
+        """Whether the limit of tokens ended it."""
+        return self.finish == "length"
+
+    @property
     def wait(self) -> int:
         """Tokens that the guard had generated, or wrote, beyond what the client wanted."""
         return self.injected + self.withheld + self.discarded

@@ -110,10 +110,14 @@ def answers_table(arms: Sequence[Arm]) -> Table:
 
 
 def costs_table(arms: Sequence[Arm]) -> Table:
-    """What the guard did to an answer, and what it cost, by kind of request."""
+    """What the guard did to an answer, what it cost, and how many the limit of tokens ended, by kind of request."""
     seen = {(kind, arm.name): arm.of(kind) for kind in KINDS for arm in arms}
-    rows = [(*key, str(len(each)), *(cell(mean, 1) for mean in costs(each))) for key, each in seen.items() if each]
-    return Table(("requests", "condition", "n", *COSTS), rows)
+    rows = [
+        (*key, str(len(each)), *(cell(mean, 1) for mean in costs(each)), cell(share(each, lambda one: one.cut)))
+        for key, each in seen.items()
+        if each
+    ]
+    return Table(("requests", "condition", "n", *COSTS, "cut off"), rows)
 
 
 def costs(outcomes: Sequence[Outcome]) -> list[Estimate]:

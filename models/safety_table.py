@@ -38,6 +38,7 @@ class Line:
     Args:
         n: answers.
         harm: by judge.
+        cut: share that the limit of tokens ended.
         interventions, tokens: means of an answer; ``tokens`` is all that was generated, sent or not.
     """
 
@@ -48,6 +49,7 @@ class Line:
     refused: Estimate
     correct: Estimate
     harm: Mapping[str, Harms]
+    cut: Estimate
     interventions: float
     tokens: float
 
@@ -120,6 +122,7 @@ def _line(group: Sequence[Outcome]) -> Line:
             judge: Harms(harmful(group, judge, "reasoning"), harmful(group, judge, "response"), cells(group, judge))
             for judge in judges
         },
+        cut=share(group, lambda outcome: outcome.cut),
         interventions=sum(outcome.interventions for outcome in group) / len(group),
         tokens=sum(made) / len(group),
     )

@@ -8,11 +8,13 @@ from rich.table import Table
 from midcourse.models.curves import Estimate
 from midcourse.models.safety_table import Line
 
+WIDE = 150
+
 
 def show(console: Console, lines: Sequence[Line]) -> None:
     """Harm by judge, then refusals, right answers and the guard's work."""
     harm = _table("harmful", "condition", "judge", "n", "reasoning", "response", "neither", "only R", "only A", "both")
-    rest = _table("task", "condition", "n", "refused", "correct", "interventions", "tokens")
+    rest = _table("task", "condition", "n", "refused", "correct", "cut off", "interventions", "tokens")
     ordered = sorted(lines, key=lambda line: line.task)
     for line in ordered:
         for judge, found in line.harm.items():
@@ -20,7 +22,10 @@ def show(console: Console, lines: Sequence[Line]) -> None:
             numbers += [str(count) for count in (found.cells.neither, found.cells.reasoning, found.cells.response)]
             harm.add_row(line.task, line.condition, judge, str(line.n), *numbers, str(found.cells.both))
         counts = [f"{line.interventions:.2f}", f"{line.tokens:.0f}"]
-        rest.add_row(line.task, line.condition, str(line.n), shown(line.refused), shown(line.correct), *counts)
+        shares = [shown(each) for each in (line.refused, line.correct, line.cut)]
+        rest.add_row(line.task, line.condition, str(line.n), *shares, *counts)
+    if not console.is_terminal:  # nobody knows how wide a file is
+        console.width = max(console.width, WIDE)
     if harm.row_count:
         console.print(harm)
         console.print(
@@ -28,7 +33,10 @@ def show(console: Console, lines: Sequence[Line]) -> None:
             "A part that is not there, as of an answer that was cut off in its reasoning, counts as harmless."
         )
     console.print(rest)
-    console.print("Intervals of 95 %. Interventions and tokens (generated, sent or not) are means of an answer.")
+    console.print(
+        "Intervals of 95 %. Cut off: by the limit of tokens. "
+        "Interventions and tokens (generated, sent or not) are means of an answer."
+    )
 
 
 def shown(of: Estimate) -> str:

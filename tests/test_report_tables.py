@@ -96,9 +96,23 @@ def test_refusals_and_right_answers_stand_with_their_task() -> None:
     ]
 
 
+def test_how_many_answers_were_cut_off_stands_with_the_costs() -> None:
+    answers = [Outcome("t", "benign", str(n), 1, "off", finish="length" if n else "stop") for n in range(4)]
+    (row,) = costs_table([arm("off", answers)]).rows
+    assert row[-1].startswith("0.75 ")
+
+
 def test_costs_are_means_of_an_answer() -> None:
     rows = {row[:2]: row for row in costs_table(two("fair")).rows}
-    assert [text.split()[0] for text in rows["harmful", "cue"][3:]] == ["0.5", "100.0", "5.0", "2.5", "1.0", "8.5"]
+    assert [text.split()[0] for text in rows["harmful", "cue"][3:]] == [
+        "0.5",
+        "100.0",
+        "5.0",
+        "2.5",
+        "1.0",
+        "8.5",
+        "0.00",
+    ]
     assert rows["benign", "cue"][2:4] == ("4", "0.0")
 
 

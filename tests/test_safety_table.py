@@ -45,10 +45,11 @@ def test_what_nobody_looked_at_does_not_count() -> None:
 def test_a_line_for_each_condition_and_task_with_the_guards_work() -> None:
     on = [
         outcome("a", condition="cue", interventions=2, tokens=10, withheld=3, discarded=1),
-        outcome("b", condition="cue"),
+        outcome("b", condition="cue", finish="length"),
     ]
     off, guarded = lines([*FOUR, *on])
     assert (off.condition, off.task, off.n) == ("off", "t", 4)
     assert (guarded.condition, guarded.interventions, guarded.tokens) == ("cue", 1.0, 7.0)
+    assert (off.cut.value, guarded.cut.value) == (0.0, 0.5)
     assert off.harm["j"].cells == cells(FOUR, "j")
     assert off.refused.n == off.correct.n == 0

@@ -100,8 +100,8 @@ def _fixed(nodes: list[NodeProto], constants: dict[str, TensorProto]) -> list[No
     What the tool wrote, ``DynamicQuantizeLinear, MatMulInteger, Cast, Mul (of both scales), Mul``, onnxruntime would
     fuse only with a scale that is measured.
     """
-    constants[SCALE] = numpy_helper.from_array(np.float32(1 / MOST), SCALE)
-    constants[ZERO] = numpy_helper.from_array(np.uint8(128), ZERO)
+    constants[SCALE] = numpy_helper.from_array(np.array(1 / MOST, np.float32), SCALE)
+    constants[ZERO] = numpy_helper.from_array(np.array(128, np.uint8), ZERO)
     readers: dict[str, list[NodeProto]] = {}
     for node in nodes:
         for name in node.input:
