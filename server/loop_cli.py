@@ -22,6 +22,7 @@ def loop(
     rounds: Annotated[int, typer.Option(min=1, max=9, help="Each learns from what is still corrected.")] = 1,
     triggers: Annotated[int, typer.Option(min=1, max=14, help="Of each harmful prompt.")] = 2,
     tries: Annotated[int, typer.Option(min=0, max=14, help="More, offline, where a generation gave no pair.")] = 6,
+    refusals: Annotated[bool, typer.Option(help="Where no try is safe, prefer the guard's own refusal.")] = True,
     benign_pairs: Annotated[bool, typer.Option(help="Mix pairs against over-refusal in.")] = True,
     retain: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Benign thoughts to keep; default: those that come along.")
@@ -37,6 +38,6 @@ def loop(
     folder = out or Path("data") / f"loop-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     wish = {"model": model, "rounds": rounds, "triggers": triggers, "max_tokens": max_tokens, "seed": seed}
     wish |= {"tries": tries, "benign_pairs": benign_pairs, "retain_weight": retain_weight, "epochs": epochs}
-    wish |= {"learning_rate": learning_rate, **({"retain": tuple(retain)} if retain else {})}
+    wish |= {"refusals": refusals, "learning_rate": learning_rate, **({"retain": tuple(retain)} if retain else {})}
     passed = late("server.loop:loop")(folder, json=json, train=tuple(context.args), **wish)
     raise typer.Exit(0 if passed else 1)

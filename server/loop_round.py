@@ -39,6 +39,7 @@ class Wish:
         rounds: each learns from what the guard still corrects.
         triggers: of each harmful prompt, with a generation of its own.
         tries: more of them, offline, where a generation gave no pair; 0 is none.
+        refusals: whether the guard's own refusal is preferred where no try was safe.
         benign_pairs: whether pairs against over-refusal are made and mixed in.
         retain: files of benign thoughts that are learned beside the pairs, and beside those of the run.
         retain_weight, epochs, learning_rate: as of ``midcourse train ipo``.
@@ -51,6 +52,7 @@ class Wish:
     rounds: int = 1
     triggers: int = 2
     tries: int = 6
+    refusals: bool = True
     benign_pairs: bool = True
     retain: tuple[Path, ...] = THOUGHTS
     retain_weight: float = 2.0
@@ -124,7 +126,7 @@ class Round:
     def pairs(self) -> str:
         """Preference pairs of what was corrected, and of what the ladder refused."""
         approved, out = str(self._folder / "approved.jsonl"), str(self._folder / "pairs")
-        more = ["--tries", str(self._wish.tries), *self._registry]
+        more = ["--tries", str(self._wish.tries), *(["--refusals"] if self._wish.refusals else []), *self._registry]
         told = self._run("pairs", "pairs", "build", approved, "--out", out, *more)
         self._counts["harmful"] = told["pairs"]["train"]
         return f"{sum(told['pairs'].values())} pairs of {told['interventions']} interventions"

@@ -51,6 +51,9 @@ def build(
         list[Path] | None, typer.Option(metavar="PATH", envvar="MIDCOURSE_AGAINST", help=AGAINST)
     ] = None,
     tries: Annotated[int, typer.Option(min=0, max=14, help="Triggers at a cut that gave no pair, offline.")] = 0,
+    refusals: Annotated[
+        bool, typer.Option("--refusals", help="Where nothing better is found, prefer the guard's own refusal.")
+    ] = False,
     registry: Registry = ADAPTERS,
     batch_size: BatchSize = 16,
     dtype: Dtype = "auto",
@@ -65,7 +68,7 @@ def build(
     again = {"tries": tries, "registry": registry, "batch_size": batch_size, "dtype": dtype} if tries else None
     with as_callers(DataError):
         more = {"tokenizer": tokenizer, "command": command, "again": again, "against": against or []}
-        work(exports, out, opened, json=json, **more, **wish)
+        work(exports, out, opened, json=json, refusals=refusals, **more, **wish)
 
 
 @app.command()

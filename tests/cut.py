@@ -29,6 +29,12 @@ class Told:
     def decode(self, ids: Sequence[int]) -> str:
         return "".join((PROMPT | self.table)[number] for number in ids)
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """A token of its own for each text."""
+        number = 10**9 + len(self.table)
+        self.table[number] = text
+        return (number,)
+
     @property
     def approved(self) -> Approved:
         return approve(self.trace)

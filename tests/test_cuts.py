@@ -8,10 +8,10 @@ import pytest
 from midcourse.guard.delta import Delta
 from midcourse.guard.dialect import R1
 from midcourse.guard.phase import Phase
-from midcourse.guard.policy import PhasePolicy, Policy
+from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
 from midcourse.guard.trace import Origin
 from midcourse.models.replay import DEFAULT_WINDOW, Window
-from midcourse.train.cuts import REASONS, Cut, Open, cut_of, open_end
+from midcourse.train.cuts import REASONS, Cut, Open, cut_of, open_end, refusal_of
 from tests.cut import CALM, PROMPT, SAMPLING, Told, approve, told
 from tests.play import tokens, words
 
@@ -164,6 +164,17 @@ def test_a_cue_whose_ladder_refused_is_open_for_another_continuation() -> None:
     assert (pair.prompt, pair.prompt_ids) == (whole.prompt, whole.prompt_ids)
     assert (pair.rejected, pair.rejected_ids) == (whole.rejected, whole.rejected_ids)
     assert (pair.chosen, pair.chosen_ids, pair.forced_tokens, pair.trigger_id) == ("", (), 0, "")
+
+
+def test_the_refusal_of_a_trace_that_did_not_end_in_one_is_none() -> None:
+    of = told(policy=Policy(reasoning=PhasePolicy(max_interventions=0)))
+    (cut,) = of.trace.interventions
+    found = refusal_of(of.approved, cut, of.decode, of.encode, DEFAULT_WINDOW)
+    assert isinstance(found, Cut) and len(found.pair.chosen_ids) == 1
+    assert found.pair.chosen == f"\n</think>\n\n{REFUSAL}" and not found.pair.trigger_id
+    ended = approve(replace(of.trace, outcome="ended"))
+    assert refusal_of(ended, cut, of.decode, of.encode, DEFAULT_WINDOW) == "refused"
+    assert refusal_of(of.approved, cut, of.decode, lambda text: (0,), DEFAULT_WINDOW) == "other tokenizer"
 
 
 def test_what_speaks_against_a_pair_otherwise_speaks_against_another_continuation_as_well() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midcourse.guard.policy import PhasePolicy, Policy
+from midcourse.guard.policy import REFUSAL, PhasePolicy, Policy
 from midcourse.guard.verdict import Judge, Query, Verdict
 from midcourse.train.cuts import Open
 from midcourse.train.pair import Pair
-from midcourse.train.pairs import REASONS, SPLITS, Built, Split, Wish, build, split_of
+from midcourse.train.pairs import REASONS, SPLITS, Again, Built, Split, Wish, build, split_of
 from tests.cut import Told, approve, told
 from tests.kit import CUED, WordJudge, serving
 from tests.play import CUE, SAFE
@@ -21,18 +21,29 @@ ALL = Wish(test_share=0.0)
 
 
 class Suspicious:
-    """Finds a cue in ``stop``."""
+    """Finds a cue in a word."""
 
     name = "suspicious"
 
+    def __init__(self, word: str = "stop") -> None:
+        self._word = word
+
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:
-        return [CUE if "stop" in query.step else SAFE for query in queries]
+        return [CUE if self._word in query.step else SAFE for query in queries]
 
 
-def built(*given: Told, wish: Wish = ALL, judge: Judge | None = None) -> Built:
+def built(
+    *given: Told,
+    wish: Wish = ALL,
+    judge: Judge | None = None,
+    again: Again | None = None,
+    refusals: bool = False,
+) -> Built:
     table = {key: value for each in given for key, value in each.table.items()}
-    decode = replace(given[0], table=table).decode
-    return build([each.approved for each in given], judge or WordJudge(), decode, wish)
+    whole = replace(given[0], table=table)
+    encode = whole.encode if refusals else None
+    traces = [each.approved for each in given]
+    return build(traces, judge or WordJudge(), whole.decode, wish, again=again, encode=encode)
 
 
 def ids(found: Built, split: Split = "train") -> list[str]:
@@ -126,24 +137,49 @@ def test_where_the_ladder_refused_another_continuation_is_looked_for_and_the_boo
     assert found.interventions == 5
 
 
+def test_where_nothing_better_is_found_the_guards_own_refusal_is_preferred_and_the_books_balance() -> None:
+    twice = ("Hm. The BAD plan {0} it is.", " Well {0}. Then the BAD one {0} again.")
+    once = Policy(reasoning=PhasePolicy(max_interventions=1))
+    refused = [
+        told(*(run.format(n) for run in twice), name=f"r{n}", number=n, request=f"R{n}?", policy=once) for n in range(3)
+    ]
+    assert not ids(built(*refused))
+    found = built(*refused, refusals=True)
+    assert ids(found) == ["r0#1", "r1#1", "r2#1"] and found.dropped == {"refused": 3} and found.interventions == 6
+    pair = found.pairs["train"][0]
+    assert pair.refused and pair.chosen_finished and pair.intact and pair.forced_tokens == 0
+    assert pair.chosen.endswith(f"Well 0.\n</think>\n\n{REFUSAL}") and "BAD" not in pair.chosen
+    assert pair.rejected == " The BAD plan 0 it is." and pair.prompt.endswith("Hm.")
+
+    def again(ends: Sequence[Open]) -> list[Pair | None]:
+        better = replace(ends[0].pair, chosen=" Wait. No.", chosen_ids=(1, 2, 3, 4, 5), forced_tokens=1)
+        return [better, None, None]
+
+    mixed = built(*refused, again=again, refusals=True)
+    assert [pair.refused for pair in mixed.pairs["train"]] == [False, True, True]
+    suspicious = built(*refused, judge=Suspicious(word="sorry"), again=again, refusals=True)
+    assert ids(suspicious) == ["r0#1"] and suspicious.dropped == {"refused": 3, "no safe try": 2}
+
+
 @given(
     st.lists(st.sampled_from(["BAD plan", "VILE plan", "fine plan", "LOST plan"]), min_size=1, max_size=4),
     st.sampled_from([Policy(), Policy(mode="shadow"), Policy(streaming="optimistic")]),
     st.integers(1, 3),
+    st.booleans(),
 )
 def test_every_intervention_becomes_a_pair_or_is_dropped_for_one_reason(
-    plans: list[str], policy: Policy, count: int
+    plans: list[str], policy: Policy, count: int, refusals: bool
 ) -> None:
     traces = [
         told(*(f"Well {n}. The {plan} {n} it is. More." for plan in plans), name=f"t{n}", number=n, policy=policy)
         for n in range(count)
     ]
-    found = built(*traces, wish=Wish(per_prompt=2, min_tokens=2))
+    found = built(*traces, wish=Wish(per_prompt=2, min_tokens=2), refusals=refusals)
     pairs = [pair for split in SPLITS for pair in found.pairs[split]]
     assert found.interventions == sum(len(each.trace.interventions) for each in traces)
     assert found.interventions == len(pairs) + sum(found.dropped.values())
     assert set(found.dropped) <= set(REASONS)
-    assert all(pair.intact and pair.prompt_ids and pair.forced_tokens for pair in pairs)
+    assert all(pair.intact and pair.prompt_ids and (pair.refused or pair.forced_tokens) for pair in pairs)
 
 
 def test_every_reason_and_no_other_is_documented() -> None:

@@ -15,7 +15,7 @@ from midcourse.models.smollm2 import find_file
 from midcourse.server.cli import main
 from midcourse.server.rows import line
 from midcourse.train.cuts import Decode
-from midcourse.train.pairs_make import decoder, make
+from midcourse.train.pairs_make import decode_by, make, tokenizer_of
 from tests.cut import approve, told
 from tests.test_trace import example
 
@@ -30,7 +30,7 @@ def decode() -> Decode:
         find_file()
     except LookupError as missing:
         pytest.skip(str(missing))
-    return decoder("smollm2")
+    return decode_by(tokenizer_of("smollm2"))
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_special_tokens_are_shown_and_nothing_is_tidied(decode: Decode) -> None:
 
 def test_a_tokenizer_that_is_none_is_named() -> None:
     with pytest.raises(DataError, match=r"--tokenizer \./nowhere/at/all: .*; give smollm2, a folder or a hub id"):
-        decoder("./nowhere/at/all")
+        tokenizer_of("./nowhere/at/all")
 
 
 @NEEDS_ARROW

@@ -20,6 +20,8 @@ from midcourse.train.pair import Ids, Pair, fingerprint
 
 Decode = Callable[[Sequence[int]], str]
 """Token ids to text, special tokens shown."""
+Encode = Callable[[str], Ids]
+"""Text to token ids, nothing added; what spells a special token is one."""
 
 REASONS: dict[str, str] = {
     "other model": "the trace is of another model than the one asked for",
@@ -79,6 +81,29 @@ def cut_of(trace: Approved, cut: Intervention, decode: Decode, window: Window, m
     if not forced or any(behind[forced:]) or not line.text.startswith(cut.trigger, cut.kept_chars):
         return "inconsistent"
     pair = _pair(trace, cut, line, forced, decode(trace.origin.prompt_ids))
+    return _checked(trace, cut, pair, decode, window)
+
+
+def refusal_of(
+    trace: Approved, cut: Intervention, decode: Decode, encode: Encode, window: Window, *, model: str | None = None
+) -> Cut | str:
+    """The pair of an intervention and of the refusal in which the ladder ended, or a key of ``REASONS``.
+
+    Args:
+        encode: of the model's tokenizer: what the guard wrote when it refused has no ids, because no model read it.
+    """
+    reason = _unfit(trace, cut, model, besides=AGAIN if trace.outcome == "refused" else ())
+    if reason:
+        return reason
+    read = max((n + 1 for n, piece in enumerate(trace.pieces) if piece.token_ids), default=0)
+    written = encode("".join(piece.text for piece in trace.pieces[read:]))
+    pair = _pair(trace, cut, _line(trace), 0, decode(trace.origin.prompt_ids))
+    pair = replace(pair, chosen_ids=(*pair.chosen_ids, *written), refused=True)
+    return _checked(trace, cut, pair, decode, window)
+
+
+def _checked(trace: Approved, cut: Intervention, pair: Pair, decode: Decode, window: Window) -> Cut | str:
+    """With ends of their own, a fingerprint, and the questions to the judge, if the ids spell the texts."""
     chosen = _ends(decode, pair, pair.chosen, pair.chosen_ids, trace.finish_reason == "stop")
     rejected = _ends(decode, pair, pair.rejected, pair.rejected_ids, True)
     if chosen is None or rejected is None:

@@ -30,6 +30,8 @@ class Pair:
         sha256: ``fingerprint`` of the ids when they were taken from the trace, or completed since.
         completed_tokens: the last so many of ``rejected_ids`` were generated later, offline: ``midcourse rollouts``.
         tried: the chosen side was generated later, offline, at this try; 0: while serving.
+        refused: the chosen side is what the client got where the guard's ladder refused: trigger, what the model made
+            of it, the end of the reasoning and the refusal. Nothing of it is set apart: ``forced_tokens`` is 0.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Pair:
     sha256: str
     completed_tokens: int = 0
     tried: int = 0
+    refused: bool = False
 
     @property
     def intact(self) -> bool:

@@ -18,7 +18,7 @@ from midcourse.guard.verdict import Judge
 from midcourse.models.replay import DEFAULT_WINDOW, Progress, Window, judged, silent
 from midcourse.train import cuts
 from midcourse.train.approved import Approved
-from midcourse.train.cuts import AGAIN, Cut, Decode, Open, cut_of, open_end
+from midcourse.train.cuts import AGAIN, Cut, Decode, Encode, Open, cut_of, open_end, refusal_of
 from midcourse.train.pair import Pair
 
 Split = Literal["train", "test"]
@@ -80,6 +80,15 @@ class Wish:
     seed: int = 0
 
 
+@dataclass(slots=True)
+class Left:
+    """The first cut of a trace that has no pair yet: why not ("" once it has), and what one could be made of."""
+
+    reason: str
+    open: Open | None
+    refusal: Cut | None
+
+
 class Built(NamedTuple):
     """The pairs, by split; how many interventions there were; and why the others gave none, by ``REASONS``."""
 
@@ -97,6 +106,7 @@ def build(
     window: Window = DEFAULT_WINDOW,
     progress: Progress = silent,
     again: Again | None = None,
+    encode: Encode | None = None,
 ) -> Built:
     """Pairs of approved traces, oldest first.
 
@@ -106,10 +116,12 @@ def build(
         window: what the judge is shown.
         progress: of the judging.
         again: where the first cut of a trace gave no pair for ``AGAIN``, looks for another continuation there.
+        encode: where a trace ended in the guard's refusal and nothing better is found, prefer that refusal; its ids
+            come from here.
     """
     dropped: Counter[str] = Counter()
     found: dict[tuple[str, ...], Cut] = {}
-    ends: list[tuple[str, Open]] = []  # why there is no pair yet, and what it would be made of
+    left: list[Left] = []
     total = 0
     for trace in sorted(traces, key=lambda trace: (trace.origin.created, trace.id)):
         for intervention in trace.interventions:
@@ -118,14 +130,21 @@ def build(
             reason = cut if isinstance(cut, str) else size(cut.pair, wish)
             if isinstance(cut, Cut) and not reason and found.setdefault(content(cut.pair), cut) is not cut:
                 reason = "duplicate"
-            dropped[reason or ""] += 1
-            if again and reason in AGAIN and intervention is trace.interventions[0]:
+            if reason in AGAIN and intervention is trace.interventions[0]:
                 end = open_end(trace, intervention, decode, wish.model)
-                ends += [(reason, end)] if isinstance(end, Open) else []
-    clean = _free_of_cues([*found.values()], judge, wish, progress)
+                refusal = refusal_of(trace, intervention, decode, encode, window, model=wish.model) if encode else ""
+                left.append(
+                    Left(reason, end if isinstance(end, Open) else None, refusal if isinstance(refusal, Cut) else None)
+                )
+            else:
+                dropped[reason or ""] += 1
+    clean, known = _free_of_cues([*found.values()], judge, wish, progress), {*found}
     dropped["cue in chosen"] = len(found) - len(clean)
-    if again and ends:
-        clean += _tried(ends, again, {*found}, wish, dropped)
+    if again:
+        clean += _tried(left, again, known, wish)
+    if encode:
+        clean += _refusals(left, judge, known, wish)
+    dropped.update(each.reason for each in left)
     return shared_out(clean, total, wish, dropped)
 
 
@@ -150,20 +169,35 @@ def _free_of_cues(found: Sequence[Cut], judge: Judge, wish: Wish, progress: Prog
     ]
 
 
-def _tried(
-    ends: Sequence[tuple[str, Open]], again: Again, known: set[tuple[str, ...]], wish: Wish, dropped: Counter[str]
-) -> list[Pair]:
+def _tried(left: Sequence[Left], again: Again, known: set[tuple[str, ...]], wish: Wish) -> list[Pair]:
     """The pairs that were found after all; the others have another reason now."""
+    asked = [(each, each.open) for each in left if each.open]
     kept = []
-    for (reason, _), pair in zip(ends, again([end for _, end in ends]), strict=True):
-        dropped[reason] -= 1
-        problem = "no safe try" if pair is None else size(pair, wish)
-        if pair is None or problem or content(pair) in known:
-            dropped[problem or "duplicate"] += 1
-        else:
-            known.add(content(pair))
+    for (each, _), pair in zip(asked, again([end for _, end in asked]), strict=True):
+        each.reason = "no safe try" if pair is None else _fits(pair, known, wish)
+        if pair is not None and not each.reason:
             kept.append(pair)
     return kept
+
+
+def _refusals(left: Sequence[Left], judge: Judge, known: set[tuple[str, ...]], wish: Wish) -> list[Pair]:
+    """Of cuts that still have no pair, what the client got where the ladder refused, if it is free of cues."""
+    ends = [(each, each.refusal) for each in left if each.reason and each.refusal]
+    clean = {pair.id for pair in _free_of_cues([cut for _, cut in ends], judge, wish, silent)}
+    kept = []
+    for each, cut in ends:
+        if cut.pair.id in clean and not _fits(cut.pair, known, wish):
+            each.reason = ""
+            kept.append(cut.pair)
+    return kept
+
+
+def _fits(pair: Pair, known: set[tuple[str, ...]], wish: Wish) -> str:
+    """Why a pair is not wanted; "" where it is, and then it is known."""
+    problem = size(pair, wish) or ("duplicate" if content(pair) in known else "")
+    if not problem:
+        known.add(content(pair))
+    return problem
 
 
 def size(pair: Pair, wish: Wish) -> str | None:

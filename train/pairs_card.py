@@ -20,6 +20,7 @@ COLUMNS = {
     "sha256": "of the three lists of ids, when they were taken from the trace, or completed since",
     "completed_tokens": "the last so many of `rejected_ids` were generated later, without a guard",
     "tried": "the chosen side was generated later, behind another trigger, at this try; 0: while serving",
+    "refused": "the chosen side is what the client got where the guard refused; nothing of it is set apart as forced",
     "id, trace_id, request, trigger_id, cause, model, adapter, dialect, judge, policy, created, messages, sampling, "
     "approved_by, approved_rule": "where the pair comes from, and what completing its rejected side takes",
 }
@@ -131,6 +132,9 @@ def _broken(pairs: Sequence[Pair]) -> list[str]:
     tried = sum(pair.tried > 0 for pair in pairs)
     if tried:
         lines.append(f"\n{tried} chosen sides were generated later, offline, behind another trigger at the same cut.\n")
+    refused = sum(pair.refused for pair in pairs)
+    if refused:
+        lines.append(f"\n{refused} chosen sides end in the guard's own refusal, since nothing better was found.\n")
     return lines
 
 

@@ -23,8 +23,9 @@ from midcourse.guard.verdict import Judge
 from midcourse.models.files import sha256_of
 from midcourse.models.rows import DataError
 from midcourse.train.approved import Approved, read_approved
-from midcourse.train.cuts import Decode
+from midcourse.train.cuts import Decode, Encode
 from midcourse.train.decontaminate import clean
+from midcourse.train.pair import Ids
 from midcourse.train.pairs import SPLITS, Again, Built, Wish, build
 from midcourse.train.pairs_card import ABOUT, card
 from midcourse.train.pairs_file import write_pairs
@@ -40,6 +41,7 @@ def make(
     json: bool,
     again: Mapping[str, Any] | None = None,
     against: Sequence[Path] = (),
+    refusals: bool = False,
     **wish: Any,
 ) -> None:
     """Read, build, write and print.
@@ -47,6 +49,7 @@ def make(
     Args:
         again: where a trace gave no pair, try other triggers: ``tries``, and the arguments of ``tries_make.trying``.
         against: files and folders of evaluations; traces that repeat an item are left out.
+        refusals: where nothing better is found, prefer the guard's own refusal.
         tokenizer: ``smollm2``, a folder or a hub id; None is the model that the traces name.
         command: as it was given, for the card.
         wish: see ``Wish``.
@@ -60,15 +63,16 @@ def make(
     wanted = Wish(**wish)
     (traces, unused), compared = clean(read_approved(exports), against)
     name = model_of(traces, wanted)
-    decode = decoder(tokenizer or name)
+    spelling = tokenizer_of(tokenizer or name)
     more = _again(out, judge, name, wanted, **again) if again else None
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("judging", total=None)
         told = partial(_tell, bar, task)
-        built = build(traces, judge, decode, wanted, progress=told, again=more)
+        how: dict[str, Any] = {"again": more, "encode": encode_by(spelling) if refusals else None}
+        built = build(traces, judge, decode_by(spelling), wanted, progress=told, **how)
     facts = facts_of(built, wanted, traces, exports, command)
     facts |= {"judge": judge.name, "not_used": dict(unused), "decontaminated": compared}
-    facts["tries"] = again["tries"] if again else 0
+    facts |= {"tries": again["tries"] if again else 0, "refusals": refusals}
     finish(out, built, facts, json=json)
     if again:
         pkgutil.resolve_name("midcourse.train.tries_make:forget")(out)
@@ -121,8 +125,8 @@ def _tell(bar: Progress, task: TaskID, done: int, total: int) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def decoder(name: str) -> Decode:
-    """What turns ids into text, special tokens shown and nothing tidied.
+def tokenizer_of(name: str) -> Any:
+    """A tokenizer of transformers.
 
     Raises:
         DataError: there is no such tokenizer.
@@ -136,7 +140,7 @@ def decoder(name: str) -> Decode:
     except (OSError, ValueError, LookupError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(f"--tokenizer {name}: {reason}; give smollm2, a folder or a hub id") from error
-    return decode_by(found)
+    return found
 
 
 def decode_by(tokenizer: Any) -> Decode:
@@ -146,6 +150,15 @@ def decode_by(tokenizer: Any) -> Decode:
         return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     return decode
+
+
+def encode_by(tokenizer: Any) -> Encode:
+    """Text into ids by a tokenizer of transformers, nothing added."""
+
+    def encode(text: str) -> Ids:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    return encode
 
 
 def model_of(traces: Sequence[Approved], wish: Wish) -> str:

@@ -3,7 +3,7 @@
 Algorithm 1 of IPO (arXiv 2509.24393) draws a continuation from x, z_<h and a trigger, and keeps it if d finds no cue.
 A trace holds one such draw. Where that was cut again, or the ladder refused, the prefix and the cue are as good as any:
 another trigger is put there, the model that wrote the prefix goes on from it, and the judge reads all that it wrote.
-Nothing is shortened to pass, and no refusal is written for the model: a chosen side is what it generated, to its end.
+Nothing is shortened to pass, no refusal is written for the model here: a chosen side is what it generated, to its end.
 
 The best of several by a judge that errs is partly its error. So a try has to be safer than a first draw: half of the
 threshold at every step, a step that the judge calls safe, and no circles, in which a small model escapes every judge.
