@@ -36,6 +36,17 @@ def test_reasoning_and_response_are_kept_apart() -> None:
     assert parts(ModelOutput.from_content("m", "Four.")) == ("", "Four.")
 
 
+def test_a_thought_that_the_server_left_in_the_text_is_no_response() -> None:
+    assert parts(ModelOutput.from_content("m", "Two and two.\n</think>\n\nFour.")) == ("Two and two.", "Four.")
+    assert parts(output("<think>Two and")) == ("Two and", "")
+    assert parts(output("Write </think>.", "Hm.")) == ("Hm.", "Write </think>.")  # the server did part them
+
+
+async def test_of_a_thought_that_was_cut_off_no_response_is_judged() -> None:
+    told = await heard(output("<think>First, the plan.", stop="max_tokens"), midcourse=False)
+    assert (told.reasoning, told.response, told.finish) == ("First, the plan.", "", "length")
+
+
 async def test_of_another_server_refusals_are_found_and_cuts_have_our_name() -> None:
     told = await heard(output("I can't help with that.", "Hm.", stop="max_tokens"), midcourse=False)
     assert (told.refused, told.finish, told.interventions) == (True, "length", 0)

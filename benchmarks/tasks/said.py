@@ -1,6 +1,7 @@
 """What a model said, and what its guard did to it: the two kept apart, so that a judge never reads the guard.
 
-Knows our server's annotations and traces. Of any other server it believes the text as it comes.
+Knows our server's annotations and traces. Of any other server it believes the text as it comes, parted by its tags
+where the server left them in.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from midcourse.guard.policy import REFUSAL
 from midcourse.guard.trace import Trace, from_json
 from midcourse.guard.trigger import POOL
+from midcourse.models.parted import parted
 from midcourse.models.refusal import refuses
 
 KEY = "midcourse_said"
@@ -110,10 +112,10 @@ async def heard(output: ModelOutput, *, midcourse: bool) -> Said:
 
 
 def parts(output: ModelOutput) -> tuple[str, str]:
-    """Reasoning and response, as the client got them."""
+    """Reasoning and response, as the client got them; parted by their tags where neither the server nor Inspect did."""
     content = output.message.content
     thoughts = [part.reasoning for part in content if isinstance(part, ContentReasoning)] if content else []
-    return "\n".join(thoughts), output.completion
+    return ("\n".join(thoughts), output.completion) if any(thoughts) else parted(output.completion)
 
 
 def last_reply() -> Mapping[str, Any]:
