@@ -7,8 +7,7 @@ A folder holds them ::
 """
 
 import json
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +17,8 @@ from midcourse.models.monitor import OWN
 from midcourse.models.outcome import Kind, Outcome, read_outcomes
 
 MANIFEST = "manifest.json"
+ADAPTER = frozenset({"--adapter", "--registry"})
+"""Flags that say which adapter ran: the rest of what a condition is."""
 FREE = frozenset({"seed", "limit"})
 """What two runs may have drawn differently: pairs are of items, and which items these are is seen from the outcomes."""
 
@@ -45,11 +46,27 @@ class EvalRun:
         """Judges that the guard judges with, too; of a manifest that does not say it, by their names."""
         return frozenset(self.manifest.get("own") or ()) | OWN
 
-    def names(self, adapter: str) -> bool:
-        """Whether the manifest says anywhere that the run was made with this adapter."""
-        own = self.manifest.get("conditions", {}).get(self.outcomes[0].condition)
-        told = json.dumps([self.manifest.get("model"), self.manifest.get("command"), own])
-        return re.search(rf"(?<![\w.-]){re.escape(adapter)}(?![\w.-])", told) is not None
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What was set in its condition.
+
+        Raises:
+            RunError: the manifest does not say it.
+        """
+        name = self.outcomes[0].condition
+        found = _part(self, "conditions").get(name)
+        if not isinstance(found, Mapping):
+            raise RunError(f"{self.name}: its {MANIFEST} does not say what {name} is; run it again")
+        return found
+
+    @property
+    def adapter(self) -> str | None:
+        """What ``--adapter`` told the server of its condition."""
+        return _adapter_and_rest(self.settings.get("flags") or ())[0]
+
+    def ran(self, adapter: str) -> bool:
+        """Whether this adapter answered: by ``--adapter``, or as a model of a server, as vLLM has it."""
+        return adapter in (self.adapter, self.manifest.get("model"))
 
 
 def read_run(text: str) -> EvalRun:
@@ -108,6 +125,27 @@ def check_alike(one: EvalRun, other: EvalRun, tasks: Collection[str], judges: Co
                 )
 
 
+def check_only_adapter(baseline: EvalRun, candidate: EvalRun, adapter: str) -> None:
+    """That the candidate ran an adapter, the baseline did not, and that is all that sets the two apart.
+
+    Raises:
+        RunError: naming what differs.
+    """
+    if not candidate.ran(adapter):
+        told = f"--adapter {candidate.adapter}" if candidate.adapter else "no adapter"
+        model = candidate.manifest.get("model")
+        raise RunError(f"{candidate.name}: ran model {model} with {told}; run it with --adapter {adapter}")
+    if baseline.ran(adapter):
+        raise RunError(f"{baseline.name}: ran {adapter} as well; give a run of what it is to take the place of")
+    was, now = (_but_adapter(run) for run in (baseline, candidate))
+    if candidate.manifest.get("model") != adapter:
+        was["model"], now["model"] = (run.manifest.get("model") for run in (baseline, candidate))
+    for key in sorted(was.keys() | now.keys()):
+        if was.get(key) != now.get(key):
+            told = f"{was.get(key)!r:.60} in {baseline.name} and {now.get(key)!r:.60} in {candidate.name}"
+            raise RunError(f"{key}: is {told}; an adapter is promoted for what it alone did, so run both alike")
+
+
 def check_shared(one: EvalRun, other: EvalRun, *kinds: Kind) -> None:
     """That two runs are alike in the tasks that both have, and in the judges of these.
 
@@ -125,6 +163,23 @@ def _part(run: EvalRun, name: str) -> Mapping[str, Any]:
     if not isinstance(part, Mapping):
         raise RunError(f"{run.name}: its {MANIFEST} does not say {name}; run it again with this midcourse eval")
     return part
+
+
+def _but_adapter(run: EvalRun) -> dict[str, Any]:
+    return {**run.settings, "flags": _adapter_and_rest(run.settings.get("flags") or ())[1]}
+
+
+def _adapter_and_rest(flags: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The last ``--adapter``, and the flags without all that says which one."""
+    adapter, rest, left = None, list[str](), iter(flags)
+    for flag in left:
+        name, equals, value = flag.partition("=")
+        if name not in ADAPTER:
+            rest.append(flag)
+            continue
+        value = value if equals else next(left, "")
+        adapter = value if name == "--adapter" else adapter
+    return adapter, rest
 
 
 def _facts(told: Mapping[str, Any], part: str, key: str) -> object:

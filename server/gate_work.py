@@ -17,7 +17,7 @@ from midcourse.models.gate_policy import Axis, axes_of
 from midcourse.models.lora import AdapterError
 from midcourse.models.manifest import Who
 from midcourse.models.outcome import OutcomeError
-from midcourse.models.outcome_run import RunError, read_run
+from midcourse.models.outcome_run import EvalRun, RunError, check_only_adapter, read_run
 from midcourse.models.registry import Registry
 from midcourse.server.errors import CallerError, ConfigError, as_callers
 from midcourse.server.gate_show import facts_of, reason, shown, table_of, table_of_lines, told
@@ -35,8 +35,8 @@ def compare_runs(
     axes = read_policy(policy)
     with as_callers(RunError, OutcomeError, GateError):
         old, new = read_run(baseline), read_run(candidate)
-        if adapter is not None and not new.names(adapter):
-            raise CallerError(f"--promote: nothing in {new.name} says that it ran {adapter}; run that, and compare it")
+        if adapter is not None:
+            _check_promotable(old, new, adapter)
         lines = compare(axes, old, new)
     passed = all(line.verdict == "passed" for line in lines)
     if passed and adapter is not None:
@@ -61,6 +61,13 @@ def compare_runs(
     verdict = f"passed, {adapter} promoted" if adapter else "passed"
     typer.echo(f"{new.name}: {verdict if passed else 'refused, nothing was promoted'}")
     return passed
+
+
+def _check_promotable(old: EvalRun, new: EvalRun, adapter: str) -> None:
+    try:
+        check_only_adapter(old, new, adapter)
+    except RunError as error:
+        raise CallerError(f"--promote {adapter}: {error}", param="promote") from error
 
 
 def as_json(line: Line) -> dict[str, Any]:

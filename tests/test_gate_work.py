@@ -13,7 +13,7 @@ from midcourse.server import cli
 from midcourse.server.gate_cli import POLICY
 from midcourse.server.gate_work import read_policy
 from tests.adapters import run_folder
-from tests.outcome_runs import benign, first, folder, harmful, sums
+from tests.outcome_runs import MANIFEST, benign, first, folder, harmful, sums
 
 Called = tuple[int | str | None, str, str]
 SMALL = """
@@ -52,6 +52,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return gate
 
 
+TUNED = {"conditions": {"cue": {**MANIFEST["conditions"]["cue"], "flags": ["--adapter", "loop-v1"]}}}
 RUNS: Sequence[str] = ("--baseline", "a:cue", "--candidate", "b", "--policy", "gate.yaml")
 
 
@@ -90,7 +91,7 @@ def test_what_passes_is_promoted_with_its_numbers(
     with pytest.raises(SystemExit):
         cli.main(["adapters", "publish", str(run_folder(tmp_path / "run")), "--name", "loop", "--registry", "registry"])
     more = ("--promote", "loop-v1", "--registry", "registry", "--by", "ann")
-    gate(*RUNS, *more, bad=bad, manifest={"model": "tiny:loop-v1"})
+    gate(*RUNS, *more, bad=bad, manifest=TUNED)
     assert registry.alias("loop").adapter == promoted
     if promoted:
         last = registry.history()[-1]
@@ -102,7 +103,13 @@ def test_what_passes_is_promoted_with_its_numbers(
 def test_an_adapter_that_did_not_run_is_not_promoted(gate: Callable[..., Called]) -> None:
     code, out, err = gate(*RUNS, "--promote", "loop-v1")
     assert (code, out) == (2, "")
-    assert "--promote: nothing in b:cue says that it ran loop-v1" in err and err.count("\n") == 1
+    assert "--promote loop-v1: b:cue: ran model tiny with no adapter; run it with" in err and err.count("\n") == 1
+
+
+def test_an_adapter_gets_no_credit_for_a_guard(gate: Callable[..., Called]) -> None:
+    code, out, err = gate("--baseline", "a:off", "--candidate", "b", "--promote", "loop-v1", manifest=TUNED)
+    assert (code, out) == (2, "")
+    assert "--promote loop-v1: judge: is None in a:off and 'cue' in b:cue" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Runs: read one condition of a folder, and compare only what was asked and judged alike."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from midcourse.models.outcome import OutcomeError
-from midcourse.models.outcome_run import RunError, check_alike, read_run
+from midcourse.models.outcome_run import EvalRun, RunError, check_alike, check_only_adapter, read_run
 from tests.outcome_runs import MANIFEST, benign, folder, harmful, run
 
 ANSWERS = harmful([0.0, 1.0]) + benign([True, False])
@@ -81,18 +80,56 @@ def test_a_run_that_lacks_answers_is_named_with_one_of_them() -> None:
     check_alike(run(ANSWERS), run(ANSWERS[1:]), {"calm"}, JUDGES)
 
 
+def ran(*flags: str, **manifest: Any) -> EvalRun:
+    """A guarded run, with more flags of its server."""
+    conditions = {"cue": {**MANIFEST["conditions"]["cue"], "flags": [*flags]}}
+    return run(ANSWERS, "after", **{"conditions": conditions, **manifest})
+
+
 @pytest.mark.parametrize(
-    ("manifest", "said"),
+    ("tuned", "said"),
     [
-        ({"model": "tiny:loop-v1"}, True),
-        ({"command": ["midcourse", "eval", "run", "--adapter=data/adapters/loop-v1"]}, True),
-        ({"conditions": {"cue": {"flags": ["--adapter", "loop-v1"]}}}, True),
-        ({"conditions": {"off": {"flags": ["--adapter", "loop-v1"]}}}, False),
-        ({"model": "loop-v12"}, False),
-        ({"model": "my-loop-v1"}, False),
-        ({}, False),
+        (ran("--adapter", "loop-v1"), True),
+        (ran("--policy.triggers", "2", "--adapter=loop-v1"), True),
+        (ran("--adapter", "loop-v1", "--adapter", "loop-v2"), False),  # the last one counts
+        (ran("--adapter", "loop-v12"), False),
+        (ran("--adapter", "other/loop-v1"), False),  # a folder of that name is not the registry's
+        (ran("--adapter"), False),
+        (ran(model="loop-v1"), True),  # vLLM serves an adapter as a model
+        (ran(model="my-loop-v1"), False),
+        (ran(command=["midcourse", "eval", "run", "--out", "runs/loop-v1"]), False),
+        (ran(command=["midcourse", "eval", "run", "--adapter", "loop-v1"]), False),  # of another condition
     ],
 )
-def test_a_run_names_the_adapter_it_was_made_with(manifest: dict[str, Any], said: bool) -> None:
-    assert run(ANSWERS, **manifest).names("loop-v1") is said
-    assert json.dumps(MANIFEST).count("loop-v1") == 0
+def test_a_run_was_made_with_an_adapter_if_its_condition_or_its_model_says_so(tuned: EvalRun, said: bool) -> None:
+    assert tuned.ran("loop-v1") is said
+    assert not run(ANSWERS).ran("loop-v1")
+
+
+def test_runs_that_differ_by_the_adapter_alone_show_what_it_does() -> None:
+    check_only_adapter(ran("--policy.k", "2"), ran("--adapter", "x-v1", "--registry", "r", "--policy.k", "2"), "x-v1")
+    check_only_adapter(ran("--adapter", "x-v1"), ran("--adapter=x-v2"), "x-v2")
+    there = {"conditions": {"cue": {"mode": None, "judge": None, "url": "http://a/v1", "midcourse": True}}}
+    check_only_adapter(run(ANSWERS, **there), run(ANSWERS, model="x-v1", **there), "x-v1")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        (ran(), ran("--policy.k", "2"), r"after: ran model tiny with no adapter; run it with --adapter x-v1"),
+        (ran(), ran("--adapter", "x"), r"after: ran model tiny with --adapter x; run it with --adapter x-v1"),
+        (ran("--adapter", "x-v1"), ran("--adapter", "x-v1"), r"after: ran x-v1 as well; give a run of what"),
+        (run(harmful([0.0], "off"), "a"), ran("--adapter", "x-v1"), r"judge: is None in a and 'cue' in after; an ad"),
+        (ran("--policy.k", "2"), ran("--adapter", "x-v1"), r"flags: is \['--policy\.k', '2'\] in after and \[\] in"),
+        (ran(model="big"), ran("--adapter", "x-v1"), r"model: is 'big' in after and 'tiny' in after"),
+        (ran(conditions={}), ran("--adapter", "x-v1"), r"its manifest\.json does not say what cue is; run it again"),
+        (
+            run(ANSWERS, "a", conditions={"cue": {"url": "http://a/v1"}}),
+            run(ANSWERS, "b", conditions={"cue": {"url": "http://b/v1"}}, model="x-v1"),
+            r"url: is 'http://a/v1' in a and 'http://b/v1' in b",
+        ),
+    ],
+)
+def test_what_else_sets_two_runs_apart_is_named(before: EvalRun, after: EvalRun, problem: str) -> None:
+    with pytest.raises(RunError, match=problem):
+        check_only_adapter(before, after, "x-v1")
