@@ -1,7 +1,7 @@
 """Asks models for verdicts, and counts the replies that are none. Knows an OpenAI-compatible server, and threads.
 
 Refuses to know what is asked. A reply that cannot be read is asked for once more, then it is no verdict and is counted;
-too many of them are an error. No reply is ever guessed at.
+too many of them are an error. No reply is ever guessed at: one that was cut off is none, whatever it holds.
 """
 
 import os
@@ -14,6 +14,7 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 
 from midcourse.models.answer import AnswerJudgeError
+from midcourse.models.parted import parted
 
 KEY = "MIDCOURSE_JUDGE_API_KEY"
 """Not OPENAI_API_KEY: that one would go to whatever server is named."""
@@ -22,6 +23,8 @@ RETRIES = 5
 SECONDS = 120.0
 CONCURRENCY = 8
 TRIES = 2
+CUT = frozenset({"length", "content_filter"})
+"""Finish reasons of replies that were not finished."""
 LOST, LOST_SHARE = 3, 0.05
 """So many replies may be unreadable, or that share of all, whichever is more."""
 
@@ -43,7 +46,7 @@ class Server:
         self._client = openai.OpenAI(base_url=url, api_key=key, max_retries=retries, timeout=SECONDS)
 
     def chat(self, messages: Messages) -> str:
-        """The reply to a chat; what was thought before it is cut off.
+        """The reply to a chat, without what was thought before it; empty where it was cut off.
 
         Raises:
             AnswerJudgeError: the server does not answer, or not with a chat completion.
@@ -52,12 +55,13 @@ class Server:
             reply = self._client.chat.completions.create(
                 model=self._model, messages=[*messages], temperature=0, max_tokens=self._most
             )
-            return (reply.choices[0].message.content or "").rpartition("</think>")[2]
-        except (openai.OpenAIError, IndexError, TypeError, AttributeError) as error:
+            (choice, *_) = reply.choices
+            return "" if choice.finish_reason in CUT else parted(choice.message.content or "").said
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             raise self._error(error) from error
 
     def complete(self, prompt: str) -> str:
-        """What follows a text.
+        """What follows a text; empty where it was cut off.
 
         Raises:
             AnswerJudgeError: as above.
@@ -66,8 +70,9 @@ class Server:
             reply = self._client.completions.create(
                 model=self._model, prompt=prompt, temperature=0, max_tokens=self._most
             )
-            return reply.choices[0].text or ""
-        except (openai.OpenAIError, IndexError, TypeError, AttributeError) as error:
+            (choice, *_) = reply.choices
+            return "" if choice.finish_reason in CUT else choice.text or ""
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> AnswerJudgeError:
@@ -118,5 +123,7 @@ class Verdicts(Generic[Question]):
             self.unreadable += found is None
             if self.unreadable > max(LOST, LOST_SHARE * self.asked):
                 lost = f"{self.unreadable} of {self.asked} replies hold no verdict"
-                raise AnswerJudgeError(f"judge {self._name}: {lost}; take a model that keeps to the asked form")
+                raise AnswerJudgeError(
+                    f"judge {self._name}: {lost}; take a model that keeps to the asked form, and does not think long"
+                )
         return found

@@ -7,21 +7,23 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-CHAT = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hm.</think>0"}}]}
-TEXT = {"choices": [{"index": 0, "finish_reason": "stop", "text": "safe"}]}
 COMMON = {"id": "1", "object": "x", "created": 0, "model": "m"}
 
 
 @contextmanager
-def serving(*statuses: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def serving(
+    *statuses: int, chat: str = "Hm.</think>0", text: str = "safe", finish: str = "stop"
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """An OpenAI-compatible server that gives those statuses first, and what it was sent."""
+    told = {"chat": {"message": {"role": "assistant", "content": chat}}, "text": {"text": text}}
     first, seen = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.append({**sent, "path": self.path, "key": self.headers["Authorization"]})
-            body = json.dumps(COMMON | (CHAT if "chat" in self.path else TEXT)).encode()
+            choice = {"index": 0, "finish_reason": finish, **told["chat" if "chat" in self.path else "text"]}
+            body = json.dumps(COMMON | {"choices": [choice]}).encode()
             self.send_response(first.pop(0) if first else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -34,6 +34,23 @@ def test_a_server_that_fails_is_named_with_the_fix() -> None:
         Server(url, "m", most=7, retries=0).complete("Hi")
 
 
+@pytest.mark.parametrize(
+    ("chat", "finish", "read"),
+    [
+        ("Hm.</think>safe", "stop", "safe"),
+        ("<think>It is safe.", "stop", ""),
+        ("It is unsafe, no, safe", "length", ""),
+        ("<think>Hm.</think>unsafe\nS1", "length", ""),
+        ("safe", "content_filter", ""),
+    ],
+)
+def test_a_thought_and_a_reply_that_was_cut_off_are_no_reply(chat: str, finish: str, read: str) -> None:
+    with serving(chat=chat, text=chat, finish=finish) as (url, _):
+        server = Server(url, "m", most=7)
+        assert server.chat([{"role": "user", "content": "Hi"}]) == read
+        assert server.complete("Hi") == (chat if finish == "stop" else "")
+
+
 def digit(reply: str) -> float | None:
     return float(reply) if reply.isdigit() else None
 
