@@ -1,8 +1,8 @@
-"""What a request to vLLM's server says, for the judge: read from its body on the way in, kept beside it.
+"""What a request to vLLM's server says, for judge and trace: read from its body on the way in, kept beside it.
 
 An engine sees token ids only. The prompt that they spell holds the request, but the template's words, too; the body
-holds it as it was written. Knows ASGI and three request shapes. Nothing depends on it: what it did not read, or what
-the prompt does not hold, is taken from the prompt.
+holds it as it was written, and what it is for. Knows ASGI and three request shapes. The judge does not depend on it:
+what it did not read, or what the prompt does not hold, is taken from the prompt.
 """
 
 import contextlib
@@ -12,26 +12,33 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from midcourse.server.asked import request_text
+from midcourse.server.replies import error_reply
+from midcourse.server.vllm_routes import GUARDED
+from midcourse.server.wire import Extension, Request
 
 Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One chat.
+    """One request.
 
     Args:
         text: for the judge, as our own server tells it.
         last: the text of the last message; a prompt that does not hold it was made of something else.
-        messages: for the trace.
+        messages: for the trace. Of a request that is no chat there are none, and no texts.
+        purpose: for the trace.
     """
 
     text: str
     last: str
     messages: tuple[Mapping[str, Any], ...]
+    purpose: str
 
 
 ASKED: ContextVar[Asked | None] = ContextVar("midcourse_asked", default=None)
@@ -45,7 +52,7 @@ def told(asked: Asked | None, prompt: str) -> str:
 
 
 class Listens:
-    """Sets ``ASKED`` for what runs inside, and changes nothing."""
+    """Sets ``ASKED`` for what runs inside, and changes nothing; but a purpose that would be lost is an error 400."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,13 +60,18 @@ class Listens:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        if scope["type"] != "http" or scope["method"] != "POST" or path not in READERS:
+        if scope["type"] != "http" or scope["method"] != "POST" or path not in GUARDED:
             await self._app(scope, receive, send)
             return
         messages = [await receive()]
         while messages[-1].get("more_body"):
             messages.append(await receive())
-        reset = ASKED.set(_read(path, b"".join(message.get("body", b"") for message in messages)))
+        try:
+            asked = _read(path, b"".join(message.get("body", b"") for message in messages))
+        except RequestValidationError as error:
+            await error_reply(error)(scope, receive, send)
+            return
+        reset = ASKED.set(asked)
         waiting = iter(messages)
 
         async def again() -> Message:
@@ -79,10 +91,26 @@ def _read(path: str, raw: bytes) -> Asked | None:
         return None
     if not isinstance(body, dict):
         return None
-    messages, template = READERS[path](body)
+    purpose = _purpose(body)
+    messages, template = READERS[path](body) if path in READERS else ([], {})
     if not messages or not all(isinstance(message, dict) for message in messages):
-        return None
-    return Asked(request_text(messages, template), request_text(messages[-1:]), tuple(messages))
+        return Asked("", "", (), purpose)
+    return Asked(request_text(messages, template), request_text(messages[-1:]), tuple(messages), purpose)
+
+
+def _purpose(body: Body) -> str:
+    """As our own server reads it.
+
+    Raises:
+        RequestValidationError: what is ours in the body is not what it should be; its purpose might be lost.
+    """
+    given, metadata = body.get("midcourse"), body.get("metadata")
+    try:
+        ours = None if given is None else Extension.model_validate(given)
+    except ValidationError as error:
+        problems = [{**problem, "loc": ("body", "midcourse", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(problems) from error
+    return Request.model_construct(midcourse=ours, metadata=metadata if isinstance(metadata, dict) else None).purpose
 
 
 def _chat(body: Body) -> tuple[list[Any], Body]:

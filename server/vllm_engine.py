@@ -27,11 +27,15 @@ from midcourse.server.vllm_guard import UNIQUE, Guard
 from midcourse.server.vllm_output import Choice, Out
 from midcourse.server.vllm_params import first_segment, next_segment, wish_of
 from midcourse.server.vllm_stop import Carried
+from midcourse.server.wire import PURPOSE
 
 Generate = Callable[..., AsyncGenerator[Any, None]]
 """``AsyncLLM.generate``: prompt, sampling parameters, request id, and more by keyword."""
 
 LONG = 4_096  # tokens; to decode more would hold up the streams, so a thread does it
+
+XARG = "midcourse_purpose"
+"""In ``vllm_xargs``, which reach the engine from vLLM's batches as well: there is no body to read."""
 
 RECORDED = ("max_tokens", "min_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "n")
 
@@ -69,6 +73,7 @@ class _Call:
     request_id: str
     rest: Mapping[str, Any]
     asked: Asked | None
+    purpose: str
     policy: Policy
 
 
@@ -103,8 +108,9 @@ class GuardedEngine:
             return self._inner(prompt, sampling_params, request_id, **rest)
         if sampling_params.structured_outputs is not None:  # a trigger would break the answer's grammar
             policy = replace(policy, response=replace(policy.response, max_interventions=0))
-        ids = self._ids_of(prompt)
-        return self._run(_Call(prompt, ids, sampling_params, request_id, rest, ASKED.get(), policy))
+        ids, asked = self._ids_of(prompt), ASKED.get()
+        purpose = self._purpose(sampling_params, asked)
+        return self._run(_Call(prompt, ids, sampling_params, request_id, rest, asked, purpose, policy))
 
     async def _run(self, call: _Call) -> AsyncGenerator[Any, None]:
         text = await self._text(call)
@@ -140,6 +146,20 @@ class GuardedEngine:
             " stream. Leave them out, or serve this model without the guard",
             "prompt",
         )
+
+    def _purpose(self, params: Any, asked: Asked | None) -> str:
+        """What the trace is tagged with.
+
+        Raises:
+            VLLMValidationError: it is no tag.
+        """
+        found = (params.extra_args or {}).get(XARG)
+        if found is None:
+            return "serve" if asked is None else asked.purpose
+        if not isinstance(found, str) or not PURPOSE.fullmatch(found):
+            said = f"vllm_xargs.{XARG}: is {found!r:.80}; expected 1 to 64 letters, digits, dots, dashes or underscores"
+            raise self._kit.refusal(said, "vllm_xargs")
+        return found
 
     async def _text(self, call: _Call) -> str:
         """What the judge is told of the prompt."""
@@ -180,9 +200,10 @@ class GuardedEngine:
             model=self._guard.model,
             judge=self._guard.judge,
             policy=call.policy.hash,
-            messages=({"role": "user", "content": text},) if call.asked is None else call.asked.messages,
+            messages=(call.asked and call.asked.messages) or ({"role": "user", "content": text},),
             prompt_ids=call.ids,
             sampling={name: getattr(call.params, name) for name in RECORDED},
+            purpose=call.purpose,
         )
         return Job(
             id=trace_id(call.request_id, index),

@@ -196,15 +196,38 @@ async def test_what_vllm_raises_is_raised_unchanged(tmp_path: Path) -> None:
 
 async def test_the_judge_is_told_what_the_client_wrote_where_that_is_known(tmp_path: Path) -> None:
     inner = Inner(Words(), CUED, TURNED)
-    asked = Asked("Written by the client.", "", ({"role": "user", "content": "Written by the client."},))
+    asked = Asked("Written by the client.", "bos", ({"role": "user", "content": "Written by the client."},), "eval")
     async with guarded(inner, tmp_path) as (engine, guard):
-        mark = ASKED.set(Asked(asked.text, "bos", asked.messages))
+        mark = ASKED.set(asked)
         running = engine.generate(PROMPT, Params(), "chatcmpl-1")
         ASKED.reset(mark)
         assert [output async for output in running]
         trace = await asyncio.to_thread(guard.store.get, "chatcmpl-1")
     assert trace is not None and trace.prompt == "Written by the client."
-    assert trace.origin.messages == asked.messages
+    assert trace.origin.messages == asked.messages and trace.origin.purpose == "eval"
+
+
+async def test_a_request_that_is_no_chat_keeps_its_purpose_and_has_its_prompt_as_its_message(tmp_path: Path) -> None:
+    inner = Inner(Words(), CUED, TURNED)
+    async with guarded(inner, tmp_path) as (engine, guard):
+        mark = ASKED.set(Asked("", "", (), "eval"))
+        running = engine.generate(PROMPT, Params(), "cmpl-1234567")
+        ASKED.reset(mark)
+        assert [output async for output in running]
+        trace = await asyncio.to_thread(guard.store.get, "cmpl-1234567")
+    assert trace is not None and trace.origin.purpose == "eval"
+    assert trace.origin.messages == ({"role": "user", "content": trace.prompt},) and "<bos>" in trace.prompt
+
+
+async def test_where_there_is_no_body_vllms_own_arguments_name_the_purpose(tmp_path: Path) -> None:
+    inner = Inner(Words(), CUED, TURNED)
+    async with guarded(inner, tmp_path) as (engine, guard):
+        await outputs(engine, Params(extra_args={"midcourse_purpose": "eval"}))
+        trace = await asyncio.to_thread(guard.store.get, "chatcmpl-1")
+        for wrong in ("two words", 5):
+            with pytest.raises(ValueError, match=r"vllm_xargs\.midcourse_purpose: is"):
+                await outputs(engine, Params(extra_args={"midcourse_purpose": wrong}))
+    assert trace is not None and trace.origin.purpose == "eval" and len(inner.calls) == 2
 
 
 async def test_no_trigger_breaks_into_an_answer_that_has_a_grammar(tmp_path: Path) -> None:

@@ -218,6 +218,35 @@ def test_the_judge_is_told_what_the_client_wrote(guarded: Server) -> None:
     assert f"{ASK} [cue 0]" in trace["prompt"] and "<|im_start|>" not in trace["prompt"]
 
 
+SAID = {"role": "user", "content": PICNIC}
+PURPOSES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [SAID], "max_tokens": 8, "midcourse": {"purpose": "eval", "annotate": True}},
+    "/v1/completions": {"prompt": PICNIC, "max_tokens": 8, "midcourse": {"purpose": "eval"}},
+    "/v1/messages": {"messages": [SAID], "max_tokens": 8, "midcourse": {"purpose": "eval"}},
+    "/v1/responses": {"input": PICNIC, "max_output_tokens": 8, "metadata": {"purpose": "eval"}},
+}
+
+
+@pytest.mark.parametrize("path", PURPOSES)
+def test_what_a_request_is_for_stands_in_its_trace_on_every_route(path: str, guarded: Server) -> None:
+    asked = PURPOSES[path]
+    assert guarded.trace(guarded.post(path, **asked)["id"])["origin"]["purpose"] == "eval"
+    plain = {name: value for name, value in asked.items() if name not in ("midcourse", "metadata")}
+    assert guarded.trace(guarded.post(path, **plain)["id"])["origin"]["purpose"] == "serve"
+    args = {"midcourse_purpose": "red-team"}
+    assert guarded.trace(guarded.post(path, **plain, vllm_xargs=args)["id"])["origin"]["purpose"] == "red-team"
+
+
+def test_a_purpose_that_would_be_lost_is_an_error(guarded: Server) -> None:
+    body = {"model": "smol", "prompt": "x", "max_tokens": 5}
+    for wish, named in (
+        ({"midcourse": {"purpos": "eval"}}, "midcourse.purpos"),
+        ({"vllm_xargs": {"midcourse_purpose": "two words"}}, "vllm_xargs.midcourse_purpose"),
+    ):
+        answer = guarded.http.post("/v1/completions", json={**body, **wish})
+        assert answer.status_code == 400 and named in answer.text
+
+
 def test_a_stream_is_one_and_its_ids_follow_each_other(guarded: Server) -> None:
     asked = {"messages": [{"role": "user", "content": f"{ASK} [cue 0 2]"}], "max_tokens": TOKENS, "temperature": 0}
     asked["seed"] = 5  # which the draw of the triggers repeats
