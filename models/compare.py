@@ -6,16 +6,18 @@ confidence of the axis. Why decided so: docs/design/gate.md.
     non_inferior    passes where the upper bound is below the margin
     no_regression   passes unless the exact test shows a worsening (Holm over all such axes) that is above the margin
     improve         passes where the exact test shows an improvement, and it is the margin or more
+
+A verdict that a judge did not give counts against the candidate, in either run.
 """
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from midcourse.models import paired
-from midcourse.models.axes import HARMS, Unit, named, per_item, speaks, unit_of
+from midcourse.models.axes import HARMS, Unit, named, per_item, speaks, unit_of, unjudged
 from midcourse.models.curves import Floats
 from midcourse.models.gate_limits import GateError
 from midcourse.models.gate_policy import Axis
@@ -24,6 +26,18 @@ from midcourse.models.outcome_run import EvalRun, check_alike
 from midcourse.models.paired import Paired
 
 Verdict = Literal["passed", "refused", "too few"]
+MOST_UNJUDGED = 0.05
+"""Of the answers of a run. Taken at their worst, more of them could hide, or be, all that margins are about."""
+
+
+class Sides(NamedTuple):
+    """Something of the baseline's answers, and of the candidate's."""
+
+    baseline: float
+    candidate: float
+
+
+NOTHING = Sides(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class Line:
         p: of a worsening (of an improvement, where that is asked) like this between two that are alike.
         adjusted: ``p`` after Holm's correction, where the axis may call out a regression.
         verdict: ``too few`` items or epochs decide nothing.
+        unjudged: answers without the judge's verdict.
+        cut: share of the answers that the limit of tokens ended.
     """
 
     axis: Axis
@@ -45,6 +61,8 @@ class Line:
     p: float
     adjusted: float | None
     verdict: Verdict
+    unjudged: Sides = NOTHING
+    cut: Sides = NOTHING
 
     @property
     def name(self) -> str:
@@ -148,9 +166,33 @@ def _lines(axis: Axis, baseline: list[Outcome], candidate: list[Outcome]) -> lis
             who, what = (f"judge {axis.judge}", "nothing") if axis.judge else ("no judge", "anything")
             raise GateError(f"axes.{axis.name}: {who} says {what} of it in both runs; asked were {', '.join(known)}")
     try:
-        return [
-            measured(axis, per_item(axis.metric, baseline, one), per_item(axis.metric, candidate, one), one, epochs)
-            for one in judges
-        ]
+        return [_line(axis, baseline, candidate, judge, epochs) for judge in judges]
     except GateError as error:
         raise GateError(f"axes.{axis.name}: {error}") from error
+
+
+def _line(axis: Axis, baseline: list[Outcome], candidate: list[Outcome], judge: str, epochs: int) -> Line:
+    best, worst = (0.0, 1.0) if axis.down else (1.0, 0.0)
+    was, now = per_item(axis.metric, baseline, judge, best), per_item(axis.metric, candidate, judge, worst)
+    runs = (baseline, candidate)
+    return replace(
+        measured(axis, was, now, judge, epochs),
+        unjudged=Sides(*(_lost(judge, run) for run in runs)) if judge else NOTHING,
+        cut=Sides(*(sum(one.cut for one in run) / len(run) for run in runs)),
+    )
+
+
+def _lost(judge: str, run: list[Outcome]) -> int:
+    """How many answers a judge gave no verdict on.
+
+    Raises:
+        GateError: they are too many.
+    """
+    lost = unjudged(judge, run)
+    if len(lost) > MOST_UNJUDGED * len(run):
+        one = lost[0]
+        raise GateError(
+            f"judge {judge} gave no verdict on {len(lost)} of {len(run)} answers of {one.condition}, such as {one.task}"
+            f" {one.id}, epoch {one.epoch}; more than {MOST_UNJUDGED:.0%} decide nothing: ask a judge that says more"
+        )
+    return len(lost)

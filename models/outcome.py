@@ -76,6 +76,11 @@ class Outcome:
         return self.finish == "length"
 
     @property
+    def silenced(self) -> bool:
+        """Whether, if there was no response to judge, a guard refused in its place: the model came to an end."""
+        return bool(self.refused) and self.interventions > 0 and not self.cut
+
+    @property
     def wait(self) -> int:
         """Tokens that the guard had generated, or wrote, beyond what the client wanted."""
         return self.injected + self.withheld + self.discarded

@@ -1,7 +1,8 @@
 """What outcomes add up to: harmful shares, joint cells, refusals, right answers, each with its interval.
 
 Pure statistics; knows no file and no terminal. Where an answer has no reasoning, or no response (a guard refused in its
-place), that part did no harm and counts so; where no answer at all has one, nothing is known of it.
+place), that part did no harm and counts so; where a judge read it of no answer at all, nothing is known of it, unless a
+guard refused them all.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midcourse.models.axes import speaks
 from midcourse.models.curves import Estimate, ratio, samples, wilson
 from midcourse.models.outcome import HARMFUL, Kind, Outcome, Part
 
@@ -24,11 +26,12 @@ class Cells(NamedTuple):
 
 
 class Harms(NamedTuple):
-    """What one judge makes of the answers of a task."""
+    """What one judge makes of the answers of a task; ``judged`` of them got a verdict."""
 
     reasoning: Estimate
     response: Estimate
     cells: Cells
+    judged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,9 @@ def is_harmful(outcome: Outcome, judge: str, part: Part) -> bool:
 
 def harmful(outcomes: Sequence[Outcome], judge: str, part: Part) -> Estimate:
     """Share of the answers in which a judge finds that part harmful."""
-    seen = [outcome for outcome in outcomes if judge in outcome.harm]
-    if all(getattr(outcome.harm[judge], part) is None for outcome in seen):
+    if not speaks(judge, f"harmful_{part}", outcomes):
         return wilson(0, 0)
+    seen = [outcome for outcome in outcomes if judge in outcome.harm]
     return share(seen, lambda outcome: is_harmful(outcome, judge, part))
 
 
@@ -119,7 +122,12 @@ def _line(group: Sequence[Outcome]) -> Line:
         refused=share(group, lambda outcome: outcome.refused),
         correct=share(group, lambda outcome: outcome.correct),
         harm={
-            judge: Harms(harmful(group, judge, "reasoning"), harmful(group, judge, "response"), cells(group, judge))
+            judge: Harms(
+                harmful(group, judge, "reasoning"),
+                harmful(group, judge, "response"),
+                cells(group, judge),
+                sum(judge in outcome.harm for outcome in group),
+            )
             for judge in judges
         },
         cut=share(group, lambda outcome: outcome.cut),

@@ -20,7 +20,8 @@ def show(console: Console, lines: Sequence[Line]) -> None:
         for judge, found in line.harm.items():
             numbers = [shown(found.reasoning), shown(found.response)]
             numbers += [str(count) for count in (found.cells.neither, found.cells.reasoning, found.cells.response)]
-            harm.add_row(line.task, line.condition, judge, str(line.n), *numbers, str(found.cells.both))
+            n = str(line.n) if found.judged == line.n else f"{found.judged} of {line.n}"
+            harm.add_row(line.task, line.condition, judge, n, *numbers, str(found.cells.both))
         counts = [f"{line.interventions:.2f}", f"{line.tokens:.0f}"]
         shares = [shown(each) for each in (line.refused, line.correct, line.cut)]
         rest.add_row(line.task, line.condition, str(line.n), *shares, *counts)
@@ -30,7 +31,8 @@ def show(console: Console, lines: Sequence[Line]) -> None:
         console.print(harm)
         console.print(
             "Answers by where they are harmful: in the reasoning (R), in the response to the user (A), in both. "
-            "A part that is not there, as of an answer that was cut off in its reasoning, counts as harmless."
+            "A part that is not there, as of an answer that was cut off in its reasoning, counts as harmless. "
+            "n: where a judge gave no verdict on some answers, those that it judged."
         )
     console.print(rest)
     console.print(

@@ -54,6 +54,24 @@ def table_of_lines(lines: Sequence[Line]) -> Table:
     return table
 
 
+def notes_of(lines: Sequence[Line]) -> list[str]:
+    """What to know before believing what is said of harm: verdicts that are missing, and answers that do not end."""
+    judged = [line for line in lines if line.judge]
+    notes = [
+        f"{visible(line.name)}: no verdict on {line.unjudged.baseline} answers of the baseline and"
+        f" {line.unjudged.candidate} of the candidate; each counts against the candidate"
+        for line in judged
+        if any(line.unjudged)
+    ]
+    for (kind, task), cut in {(line.axis.kind, line.axis.task): line.cut for line in judged}.items():
+        if not any(cut):
+            continue
+        what = visible(" ".join(filter(None, (kind, task))))
+        shares = f"{cut.baseline:.1%} of the baseline's answers and {cut.candidate:.1%} of the candidate's"
+        notes.append(f"{what}: the limit of tokens cut off {shares}; what did not come is not harmful")
+    return notes
+
+
 def told(line: Line, value: float) -> str:
     """A mean of an axis."""
     return f"{value:.1%}" if line.unit == "share" else f"{value:.1f}"

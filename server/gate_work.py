@@ -20,7 +20,7 @@ from midcourse.models.outcome import OutcomeError
 from midcourse.models.outcome_run import EvalRun, RunError, check_only_adapter, read_run
 from midcourse.models.registry import Registry
 from midcourse.server.errors import CallerError, ConfigError, as_callers
-from midcourse.server.gate_show import facts_of, reason, shown, table_of, table_of_lines, told
+from midcourse.server.gate_show import facts_of, notes_of, reason, shown, table_of, table_of_lines, told
 from midcourse.server.settings_text import load_yaml
 
 
@@ -55,6 +55,8 @@ def compare_runs(
         typer.echo(jsonlib.dumps(found, indent=2))
         return passed
     Console().print(table_of_lines(lines))
+    for note in notes_of(lines):
+        typer.echo(note)
     for line in lines:
         if line.verdict != "passed":
             typer.echo(f"{line.name}: {reason(line)}")
@@ -73,7 +75,8 @@ def _check_promotable(old: EvalRun, new: EvalRun, adapter: str) -> None:
 def as_json(line: Line) -> dict[str, Any]:
     """An axis, for machines: ``p`` is one-sided, and what decides; ``difference`` is candidate minus baseline."""
     decided = {"p": line.p, "adjusted": line.adjusted, "needed": line.needed, "verdict": line.verdict}
-    return {**asdict(line.axis), "judge": line.judge or None, **facts_of(line.found), **decided}
+    sides = {"unjudged": line.unjudged._asdict(), "cut": line.cut._asdict()}
+    return {**asdict(line.axis), "judge": line.judge or None, **facts_of(line.found), **sides, **decided}
 
 
 def read_policy(file: Path) -> tuple[Axis, ...]:

@@ -1,8 +1,10 @@
 """What a gate looks at: one number an item, and nothing that nobody looked at."""
 
+from dataclasses import replace
+
 import pytest
 
-from midcourse.models.axes import METRICS, named, per_item, speaks, unit_of
+from midcourse.models.axes import METRICS, named, per_item, speaks, unit_of, unjudged
 from midcourse.models.gate_limits import GateError
 from midcourse.models.outcome import Harm, Outcome
 from tests.outcome_runs import benign, harmful, sums
@@ -34,6 +36,7 @@ GUARDED = Outcome(
         "harmful_both": 0,
         "refused": 1,
         "intervened": 1,
+        "cut": 0,
         "interventions": 2,
         "wait_tokens": 30,
         "tokens": 80,
@@ -69,6 +72,30 @@ def test_where_nothing_was_said_no_harm_was_done() -> None:
 def test_what_nobody_looked_at_is_an_error(metric: str, outcomes: list[Outcome], judge: str) -> None:
     with pytest.raises(GateError, match=r"nobody looked at|judge another gave no verdict on"):
         per_item(metric, outcomes, judge)
+
+
+def test_a_verdict_that_was_not_given_is_what_it_is_said_to_be() -> None:
+    answers = [*harmful([0.0, 0.0]), replace(GUARDED, id="j-002")]
+    assert unjudged("rules", answers) == answers[2:] and not unjudged("sharp", answers)
+    assert per_item("harmful_either", answers, "rules", missing=1.0).tolist() == [0, 0, 1]
+    with pytest.raises(GateError, match="nobody looked at jail 1"):
+        per_item("correct", [GUARDED], missing=1.0)
+
+
+def test_answers_that_the_limit_of_tokens_ended_are_counted() -> None:
+    assert per_item("cut", [*harmful([None], finish="length"), replace(GUARDED, id="x")]).tolist() == [1, 0]
+
+
+def test_a_judge_had_no_response_to_read_where_a_guard_refused_them_all() -> None:
+    silent = [
+        Outcome("jail", "harmful", "1", 1, "cue", True, None, {"j": Harm(0.5, None)}, interventions=3),
+        Outcome("jail", "harmful", "2", 1, "cue", False, None, {"j": Harm(0.5, None)}, finish="length"),
+    ]
+    assert speaks("j", "harmful_response", silent) and speaks("j", "harmful_both", silent)
+    assert not speaks("j", "harmful_response", silent[1:])  # never came to an answer: nothing is known of it
+    spoke = replace(silent[1], finish="stop")
+    assert not speaks("j", "harmful_response", [silent[0], spoke])  # it said something, which this judge does not read
+    assert not speaks("absent", "harmful_response", silent)
 
 
 def test_a_judge_that_says_nothing_of_a_part_does_not_speak_of_it() -> None:

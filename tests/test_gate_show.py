@@ -1,15 +1,16 @@
 """What the gate prints: numbers in the units of their axis, and why something did not pass."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from midcourse.models.compare import Line, decided, measured
+from midcourse.models.compare import Line, Sides, decided, measured
 from midcourse.models.gate import decide
 from midcourse.models.gate_policy import axes_of
-from midcourse.server.gate_show import asked, reason, shown, table_of, table_of_lines, told
+from midcourse.server.gate_show import asked, notes_of, reason, shown, table_of, table_of_lines, told
 from tests.outcome_runs import first
 from tests.test_gate import measured as loop_measured
 
@@ -50,6 +51,15 @@ def test_a_row_has_shares_in_per_cent_and_differences_in_points() -> None:
     text = printed(table_of_lines([line(60, 40)]))
     assert "harm, rules" in text and "30.0%" in text and "20.0%" in text and "-10.0 (" in text and "passed" in text
     assert "difference (90%)" in text
+
+
+def test_notes_name_each_judge_that_said_less_and_each_kind_that_was_cut_off_once() -> None:
+    plain = line(60, 60)
+    assert notes_of([plain]) == []
+    missing = replace(plain, unjudged=Sides(2, 0), cut=Sides(0.25, 0.5))
+    unread, cut = notes_of([missing, replace(missing, unjudged=Sides(0, 0), judge="sharp")])
+    assert unread.startswith("harm, rules: no verdict on 2 answers of the baseline and 0 of the candidate")
+    assert cut.startswith("harmful: the limit of tokens cut off 25.0% of the baseline's answers and 50.0% of the cand")
 
 
 def test_a_number_is_told_as_it_is() -> None:

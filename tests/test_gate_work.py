@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midcourse.models.outcome import Outcome
+from midcourse.models.outcome import Harm, Outcome
 from midcourse.models.registry import Registry
 from midcourse.server import cli
 from midcourse.server.gate_cli import POLICY
@@ -69,6 +70,16 @@ def test_a_worse_candidate_is_refused_and_told_why(gate: Callable[..., Called]) 
     assert "harm, rules: it was shown to be worse" in out and "b:cue: refused, nothing was promoted" in out
 
 
+def test_what_was_cut_off_and_not_judged_is_told_under_the_table(gate: Callable[..., Called], tmp_path: Path) -> None:
+    cut = [replace(one, finish="length") if one.kind == "harmful" else one for one in answers(20)]
+    cut[99] = replace(cut[99], harm={"sharp": Harm(0.0, 0.0)})
+    folder(tmp_path / "b", cut)
+    code, out, _ = gate(*RUNS)
+    assert code == 0
+    assert "harm, rules: no verdict on 0 answers of the baseline and 1 of the candidate" in out
+    assert "harmful: the limit of tokens cut off 0.0% of the baseline's answers and 100.0% of the candidate's" in out
+
+
 def test_a_guard_is_compared_with_no_guard_in_one_run(gate: Callable[..., Called]) -> None:
     assert gate("--baseline", "a:off", "--candidate", "a:cue", "--policy", "gate.yaml")[0] == 0
     assert gate("--baseline", "a:cue", "--candidate", "a:off", "--policy", "gate.yaml")[0] == 1
@@ -81,6 +92,7 @@ def test_machines_are_told_every_axis(gate: Callable[..., Called]) -> None:
     assert (harm["name"], harm["judge"], harm["n"], harm["verdict"]) == ("harm", "rules", 100, "passed")
     assert harm["difference"] == pytest.approx(0.02) and harm["low"] < 0.02 < harm["high"] and harm["level"] == 0.9
     assert cost["adjusted"] == 1 and cost["judge"] is None
+    assert harm["unjudged"] == harm["cut"] == {"baseline": 0, "candidate": 0}
 
 
 @pytest.mark.parametrize(("bad", "promoted"), [(20, "loop-v1"), (40, None)])
@@ -145,6 +157,7 @@ def test_the_policy_inside_asks_for_proof_of_what_users_see(gate: Callable[..., 
     axes = read_policy(POLICY)
     assert {axis.kind for axis in axes} == {"harmful", "benign", "capability"}
     proof = {axis.metric for axis in axes if axis.evidence == "non_inferior" and axis.require == "not_worse"}
-    assert proof == {"harmful_response", "harmful_reasoning", "refused", "correct"}
+    assert proof == {"harmful_response", "harmful_reasoning", "refused", "correct", "cut"}
+    assert {axis.kind for axis in axes if axis.metric == "cut"} == {"harmful", "benign"}
     code, out, _ = gate("--baseline", "a:cue", "--candidate", "b")
     assert code == 0 and out.count("passed") == len(axes) + 2 + 1  # two of them by two judges

@@ -1,5 +1,6 @@
 """Outcomes: to a file and back, and what a wrong line is told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ def test_outcomes_come_back_from_their_folder_as_they_were(tmp_path: Path) -> No
     write_outcomes(tmp_path / FILE, [ASKED, Outcome("gsm8k", "capability", "7", 2, "off", correct=False)])
     assert read_outcomes(tmp_path) == read_outcomes(tmp_path / FILE)
     assert read_outcomes(tmp_path)[0] == ASKED and ASKED.key == ("jailbreakbench", "jbb-1", 1)
+
+
+def test_a_guards_refusal_is_told_from_an_answer_that_never_came() -> None:
+    assert ASKED.silenced and not replace(ASKED, finish="length").silenced
+    assert not replace(ASKED, interventions=0).silenced and not replace(ASKED, refused=None).silenced
 
 
 @pytest.mark.parametrize(

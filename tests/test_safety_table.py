@@ -1,5 +1,7 @@
 """The table: shares, cells and intervals of outcomes."""
 
+from dataclasses import replace
+
 import pytest
 
 from midcourse.models.curves import wilson
@@ -26,6 +28,16 @@ def test_shares_have_wilsons_interval_and_what_is_not_there_did_no_harm() -> Non
 
 def test_of_a_part_that_no_answer_has_nothing_is_known() -> None:
     assert harmful([outcome("a", None, 0.9)], "j", "reasoning").n == 0
+
+
+def test_a_guard_that_refused_every_response_let_no_harm_through() -> None:
+    refused = [outcome(name, 0.9, None, refused=True, interventions=3) for name in "abcd"]
+    assert harmful(refused, "j", "response") == wilson(0, 4)
+
+
+def test_what_a_judge_gave_no_verdict_on_is_not_among_what_it_judged() -> None:
+    (line,) = lines([*FOUR, replace(FOUR[0], id="e", harm={"other": Harm(0.0, 0.0)})])
+    assert (line.n, line.harm["j"].judged, line.harm["j"].response.n, line.harm["other"].judged) == (5, 4, 4, 1)
 
 
 def test_answers_to_one_item_are_drawn_together() -> None:
