@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -30,13 +31,13 @@ from midcourse.server.rules import EXAMPLE, Rule, Rules, read_rules
 from midcourse.server.show import review_text
 from midcourse.server.store import PAGE, Store
 from midcourse.server.traces_args import (
-    DEFAULT_STORE,
     AsJson,
     Before,
     ByCuts,
     ByModel,
     ByOutcome,
     ByPurpose,
+    Config,
     Since,
     StoreUrl,
     date,
@@ -55,7 +56,8 @@ ByState = Annotated[Review, typer.Option("--review", help="Those in this state."
 @app.command()
 def review(
     *,
-    store: StoreUrl = DEFAULT_STORE,
+    store: StoreUrl = None,
+    config: Config = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 100,
     state: ByState = "pending",
     outcome: ByOutcome = None,
@@ -69,7 +71,7 @@ def review(
     as_json: AsJson = False,
 ) -> None:
     """Look at traces one by one, oldest first: a approve, r reject, x quarantine, enter leaves it, b back, q quits."""
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         where = Filters(outcome, min_interventions, state, model, purpose, date(since), date(before))
         pile = list(islice(traces.iterate(where), limit))
         desk = Desk(traces, pile, lambda state: _decision(state, by, reason), Console(stderr=as_json))
@@ -84,45 +86,70 @@ def review(
 
 @app.command()
 def approve(
-    ids: Ids, *, store: StoreUrl = DEFAULT_STORE, reason: Reason = None, by: By = None, as_json: AsJson = False
+    ids: Ids,
+    *,
+    store: StoreUrl = None,
+    config: Config = None,
+    reason: Reason = None,
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Approve traces: they may be trained on."""
-    _set(store, ids, _decision("approved", by, reason), as_json)
+    _set(opened(store, config), ids, _decision("approved", by, reason), as_json)
 
 
 @app.command()
 def reject(
-    ids: Ids, *, store: StoreUrl = DEFAULT_STORE, reason: Reason = None, by: By = None, as_json: AsJson = False
+    ids: Ids,
+    *,
+    store: StoreUrl = None,
+    config: Config = None,
+    reason: Reason = None,
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Reject traces: nothing is to be learned from them."""
-    _set(store, ids, _decision("rejected", by, reason), as_json)
+    _set(opened(store, config), ids, _decision("rejected", by, reason), as_json)
 
 
 @app.command()
 def quarantine(
-    ids: Ids, *, store: StoreUrl = DEFAULT_STORE, reason: Reason = None, by: By = None, as_json: AsJson = False
+    ids: Ids,
+    *,
+    store: StoreUrl = None,
+    config: Config = None,
+    reason: Reason = None,
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put traces aside for somebody to look at: a rule thought them odd, or you do."""
-    _set(store, ids, _decision("quarantined", by, reason), as_json)
+    _set(opened(store, config), ids, _decision("quarantined", by, reason), as_json)
 
 
 @app.command()
 def reopen(
-    ids: Ids, *, store: StoreUrl = DEFAULT_STORE, reason: Reason = None, by: By = None, as_json: AsJson = False
+    ids: Ids,
+    *,
+    store: StoreUrl = None,
+    config: Config = None,
+    reason: Reason = None,
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take decisions back: the traces are pending again."""
-    _set(store, ids, _decision("pending", by, reason), as_json)
+    _set(opened(store, config), ids, _decision("pending", by, reason), as_json)
 
 
 @app.command()
 def history(
     trace_id: Annotated[str, typer.Argument(metavar="ID", help="An id, its beginning, or 'last' for the newest.")],
     *,
-    store: StoreUrl = DEFAULT_STORE,
+    store: StoreUrl = None,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Show who decided what about a trace, when and why, oldest first."""
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         trace = found(traces, trace_id)
         changes = traces.history(trace.id)
     if as_json:
@@ -139,8 +166,8 @@ def history(
 def rules(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="YAML file of rules, see docs/review.md.")] = None,
     *,
-    store: StoreUrl = DEFAULT_STORE,
-    config: Annotated[Path | None, typer.Option(help="Settings file; its policy is yours.")] = None,
+    store: StoreUrl = None,
+    config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what each rule would decide.")] = False,
     example: Annotated[bool, typer.Option("--example", help="Print an example file, to begin with.")] = False,
     state: ByState = "pending",
@@ -154,7 +181,7 @@ def rules(
     if example:
         typer.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
         return
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         if file is None:
             raise CallerError("say which rules: midcourse traces rules FILE; --example prints a file to begin with")
         given = read_rules(file, _own(load(config).policy))
@@ -228,9 +255,9 @@ def _table(given: Rules, applied: _Applied) -> Table:
     return table
 
 
-def _set(store: str, ids: list[str], decision: Decision, as_json: bool) -> None:
+def _set(store: AbstractContextManager[Store], ids: list[str], decision: Decision, as_json: bool) -> None:
     """All of them; an id that is not there leaves all as they were."""
-    with opened(store) as traces:
+    with store as traces:
         seen = list({trace.id: trace for trace in _all_found(traces, ids)}.values())
         done = traces.decide([(trace, decision) for trace in seen])
         if len(done) < len(seen):

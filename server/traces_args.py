@@ -6,18 +6,22 @@ Knows flags. Refuses to know what a command does with them.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from midcourse.guard.trace import Outcome, Review, Trace
-from midcourse.server.config import Settings
+from midcourse.server.config import load
 from midcourse.server.errors import CallerError, MidcourseError
 from midcourse.server.store import Store, open_store
 
-DEFAULT_STORE = str(Settings.model_fields["store"].default)
-
-StoreUrl = Annotated[str, typer.Option("--store", envvar="MIDCOURSE_STORE", help="Store URL.")]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", envvar="MIDCOURSE_STORE", help="Store URL; default: that of the settings.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with settings; MIDCOURSE_CONFIG names it, too.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for a machine.")]
 ByOutcome = Annotated[Outcome | None, typer.Option("--outcome", help="Only this outcome.")]
 ByCuts = Annotated[int, typer.Option("--min-interventions", min=0, help="Only with at least so many interventions.")]
@@ -29,10 +33,15 @@ Before = Annotated[str | None, typer.Option("--before", metavar="DATE", help="On
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Store]:
-    """The store; whatever is wrong with it, or with what was asked, is one line and exit code 2."""
+def opened(url: str | None, config: Path | None) -> Iterator[Store]:
+    """The store; whatever is wrong with it, or with what was asked, is one line and exit code 2.
+
+    Args:
+        url: None is that of the settings.
+        config: their file, where the command line names it.
+    """
     try:
-        store = open_store(url, create=False)
+        store = open_store(url or load(config).store, create=False)
         try:
             yield store
         finally:

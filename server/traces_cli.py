@@ -24,7 +24,6 @@ from midcourse.server.review_cli import app as review_app
 from midcourse.server.rows import EVERYTHING, Filters, Row, line
 from midcourse.server.show import OUTCOME_STYLES, moment, render
 from midcourse.server.traces_args import (
-    DEFAULT_STORE,
     AsJson,
     Before,
     ByCuts,
@@ -32,6 +31,7 @@ from midcourse.server.traces_args import (
     ByOutcome,
     ByPurpose,
     ByReview,
+    Config,
     Since,
     StoreUrl,
     date,
@@ -48,7 +48,8 @@ app.add_typer(review_app)
 @app.command("list")
 def list_traces(
     *,
-    store: StoreUrl = DEFAULT_STORE,
+    store: StoreUrl = None,
+    config: Config = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 20,
     outcome: ByOutcome = None,
     min_interventions: ByCuts = 0,
@@ -60,7 +61,7 @@ def list_traces(
     as_json: AsJson = False,
 ) -> None:
     """List traces, newest first."""
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         where = Filters(outcome, min_interventions, review, model, purpose, date(since), date(before))
         rows = traces.page(limit, where=where)
         total = traces.counts().total if not rows else len(rows)
@@ -76,13 +77,14 @@ def list_traces(
 def show(
     trace_id: Annotated[str, typer.Argument(metavar="ID", help="An id, its beginning, or 'last' for the newest.")],
     *,
-    store: StoreUrl = DEFAULT_STORE,
+    store: StoreUrl = None,
+    config: Config = None,
     scores: Annotated[bool, typer.Option("--scores", help="A step a line, with its score.")] = False,
     full: Annotated[bool, typer.Option("--full", help="All of what was discarded, and of a long prompt.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one trace: what was kept, withheld and forced."""
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         trace = found(traces, trace_id)
     if as_json:
         sys.stdout.buffer.write(line(trace).encode() + b"\n")
@@ -93,7 +95,8 @@ def show(
 @app.command()
 def export(
     *,
-    store: StoreUrl = DEFAULT_STORE,
+    store: StoreUrl = None,
+    config: Config = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is stdout.")] = "-",
     form: Annotated[Literal["jsonl"], typer.Option("--format", help="One JSON object a line.")] = "jsonl",
     outcome: ByOutcome = None,
@@ -105,7 +108,7 @@ def export(
     before: Before = None,
 ) -> None:
     """Write traces to a file, oldest first. The file appears when it is complete."""
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         where = Filters(outcome, min_interventions, review, model, purpose, date(since), date(before))
         with _written(output) as file:
             count = sum(1 for trace in traces.iterate(where) if file.write(line(trace).encode() + b"\n"))
@@ -117,14 +120,15 @@ def export(
 def delete(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, or their beginnings.")] = None,
     *,
-    store: StoreUrl = DEFAULT_STORE,
+    store: StoreUrl = None,
+    config: Config = None,
     before: Annotated[str | None, typer.Option("--before", metavar="DATE", help="All from before then.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All there are; needs --yes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False,
     vacuum: Annotated[bool, typer.Option("--vacuum", help="Give the space back, too.")] = False,
 ) -> None:
     """Delete traces for good: from SQLite's files at once, from PostgreSQL's with --vacuum. Spools are not searched."""
-    with opened(store) as traces:
+    with opened(store, config) as traces:
         if (bool(ids), before is not None, everything).count(True) != 1:
             raise CallerError("say what to delete: ids, or --before DATE, or --all --yes")
         if everything and not yes:

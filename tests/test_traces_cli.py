@@ -77,6 +77,28 @@ def test_the_list_runs_from_the_newest_and_fits_80_columns(run: Run) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_the_store_is_the_flags_or_the_environments_or_the_settings(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("MIDCOURSE_")]:
+        monkeypatch.delenv(name)
+    settings, nowhere = tmp_path / "midcourse.yaml", f"sqlite:///{tmp_path}/nowhere.db"
+    settings.write_text(f"store: {url}\n")
+
+    def listed(*flags: str, command: tuple[str, ...] = ("list", "--json"), **env: str | None) -> Result:
+        return CliRunner(env=env).invoke(app, [*command, *flags])
+
+    assert len(json.loads(listed("--config", str(settings)).stdout)) == 3
+    assert len(json.loads(listed(MIDCOURSE_CONFIG=str(settings)).stdout)) == 3
+    assert listed("--store", nowhere, "--config", str(settings)).exit_code == 2
+    assert listed("--config", str(settings), MIDCOURSE_STORE=nowhere).exit_code == 2
+    assert listed("cmpl-odd", command=("approve",), MIDCOURSE_CONFIG=str(settings)).exit_code == 0
+    settings.write_text("stor: x\n")
+    wrong = listed("--config", str(settings))
+    assert wrong.exit_code == 2 and "did you mean store?" in wrong.stderr and wrong.stderr.count("\n") == 1
+    assert listed("--store", url, "--config", str(settings)).exit_code == 0
+
+
 def test_the_list_can_be_narrowed(run: Run) -> None:
     assert len(run("list", "--limit", "2").stdout.splitlines()) == 3
     assert "long long" in run("list", "--outcome", "intervened").stdout
