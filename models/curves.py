@@ -79,7 +79,7 @@ def estimate(values: Floats, n: int) -> Estimate:
 
 
 def mean(values: Floats, n: int) -> Estimate:
-    """As ``estimate``, of a mean: where all cases are alike every draw says the same, which is no certainty."""
+    """As ``estimate``, of a mean or a kappa: where every draw says the same, that is no certainty."""
     found = estimate(values, n)
     return found if found.low != found.high else found._replace(low=None, high=None)
 

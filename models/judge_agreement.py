@@ -22,7 +22,7 @@ class Compared:
 
     Args:
         asks: what yes means: harm or refusal, of which part, and who said so.
-        n: answers that the judge gave a verdict on, and of them ``yes`` by the label.
+        n: answers that the judge gave a verdict on, to so many different ``items``, and of them ``yes`` by the label.
     """
 
     set: str
@@ -30,6 +30,7 @@ class Compared:
     judge: str
     version: str
     n: int
+    items: int
     yes: int
     found: dict[str, Estimate]
 
@@ -37,7 +38,7 @@ class Compared:
         """For JSON."""
         about = {"set": self.set, "asks": self.asks, "judge": self.judge, "version": self.version}
         numbers = {name: estimate._asdict() for name, estimate in self.found.items()}
-        return {**about, "n": self.n, "yes": self.yes, **numbers}
+        return {**about, "n": self.n, "items": self.items, "yes": self.yes, **numbers}
 
 
 def compared(judges: Sequence[AnswerJudge], data: Path, names: str = "") -> tuple[list[Compared], list[str]]:
@@ -91,7 +92,7 @@ def _said(judge: AnswerJudge, judged: JudgedSet) -> list[bool | None]:
 
 def _compared(judged: JudgedSet, name: str, version: str, said: Sequence[bool | None]) -> Compared:
     both = [(row, verdict) for row, verdict in zip(judged.rows, said, strict=True) if verdict is not None]
-    truth = [row.yes for row, _ in both]
-    numbers = agreement(truth, [verdict for _, verdict in both], [row.item for row, _ in both])
+    truth, items = [row.yes for row, _ in both], [row.item for row, _ in both]
+    numbers = agreement(truth, [verdict for _, verdict in both], items)
     asks = f"{judged.asks}, {judged.by}"
-    return Compared(judged.name, asks, name, version, len(truth), sum(truth), numbers)
+    return Compared(judged.name, asks, name, version, len(truth), len(set(items)), sum(truth), numbers)

@@ -14,21 +14,30 @@ from midcourse.models import curves
 from midcourse.models.curves import Estimate, Floats
 from midcourse.models.outcome import HARMFUL, Outcome, Part
 
+FEWEST = 20
+"""Items, for an interval: of fewer, draws resemble each other more than new items would resemble them."""
+
 
 class Pair(NamedTuple):
-    """Two judges on the answers that both of them judged."""
+    """Two judges on the answers that both of them judged, which are answers to so many items."""
 
     one: str
     other: str
     found: dict[str, Estimate]
+    items: int
 
 
 def kappa(tables: Floats) -> Floats:
-    """Agreement beyond chance, of tables (samples, labels, labels); not a number where chance explains everything."""
+    """Agreement beyond chance, of tables (samples, labels, labels).
+
+    Not a number where a reader used one label alone: it is 0 then, or no quotient, and neither says how far they agree.
+    """
     total = tables.sum(axis=(1, 2))
     seen = np.trace(tables, axis1=1, axis2=2) / total
-    chance = (tables.sum(axis=1) * tables.sum(axis=2)).sum(axis=1) / total**2
-    return curves.divided(seen - chance, 1 - chance)
+    theirs, ours = tables.sum(axis=1), tables.sum(axis=2)  # (samples, labels)
+    chance = (theirs * ours).sum(axis=1) / total**2
+    several = ((theirs > 0).sum(axis=1) > 1) & ((ours > 0).sum(axis=1) > 1)
+    return np.where(several, curves.divided(seen - chance, 1 - chance), np.nan)
 
 
 def f1(tables: Floats) -> Floats:
@@ -58,7 +67,7 @@ def agreement(
 
     Returns:
         ``accuracy``, ``kappa``, ``precision`` and ``recall`` of yes, ``n`` the answers, those that were found, or
-        those that there are.
+        those that there are; of fewer than ``FEWEST`` items without intervals.
 
     Raises:
         ValueError: the two are not equally long.
@@ -72,12 +81,15 @@ def agreement(
         return {name: Estimate(None, None, None, 0) for name in ("accuracy", "kappa", "precision", "recall")}
     weights = curves.samples(len(index), np.random.default_rng(0), resamples)
     yes = tables[:, 1, 1]
-    return {
+    found = {
         "accuracy": curves.ratio(weights, tables[:, 0, 0] + yes, tables.sum(axis=(1, 2))),
-        "kappa": curves.estimate(kappa(drawn(weights, tables)), len(truth)),
+        "kappa": curves.mean(kappa(drawn(weights, tables)), len(truth)),
         "precision": curves.ratio(weights, yes, tables[:, :, 1].sum(axis=1)),
         "recall": curves.ratio(weights, yes, tables[:, 1, :].sum(axis=1)),
     }
+    if len(index) >= FEWEST:
+        return found
+    return {name: each._replace(low=None, high=None) for name, each in found.items()}
 
 
 def agreement_table(
@@ -90,7 +102,7 @@ def agreement_table(
     for one, other in itertools.combinations(names, 2):
         both = [(o.key[:2], v[one], v[other]) for o, v in rows if one in v and other in v]
         truth, said, items = [a for _, a, _ in both], [b for _, _, b in both], [item for item, _, _ in both]
-        pairs.append(Pair(one, other, agreement(truth, said, items, resamples=resamples)))
+        pairs.append(Pair(one, other, agreement(truth, said, items, resamples=resamples), len(set(items))))
     return pairs
 
 

@@ -17,6 +17,7 @@ from midcourse.server.cue_cli import late
 from midcourse.server.errors import CallerError, MidcourseError, as_callers
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder with judges/ and traces/, see docs/judges.md.")]
+WIDE = 160
 COLUMNS = ("accuracy", "kappa", "precision", "recall")
 
 
@@ -62,13 +63,17 @@ def train_judge(
 def show(found: list[Any]) -> None:
     """One row for each judge on each set."""
     table = Table(box=None, pad_edge=False)
-    for name in ("set", "yes is", "judge", "n", "yes", *COLUMNS):
+    for name in ("set", "yes is", "judge", "n", "items", "yes", *COLUMNS):
         table.add_column(name, justify="left" if name in ("set", "yes is", "judge") else "right", header_style="dim")
     for each in found:
         head = [Text(visible(text)) for text in (each.set, each.asks, each.judge)]
         cells = [shown(each.found[name]._asdict()) for name in COLUMNS]
-        table.add_row(*head, str(each.n), str(each.yes), *cells)
-    Console(width=150).print(table)
+        table.add_row(*head, str(each.n), str(each.items), str(each.yes), *cells)
+    console = Console(width=WIDE)
+    console.print(table)
+    console.print(
+        "Intervals of 95 % are from drawing items, and stand where there are enough of them (docs/judges.md)."
+    )
 
 
 def shown(estimate: dict[str, Any]) -> str:

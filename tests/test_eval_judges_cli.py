@@ -20,7 +20,7 @@ def test_judges_are_measured_as_a_table_and_for_machines(tmp_path: Path, capsys:
     folder = str(judged_folder(tmp_path / "data"))
     assert run("judges", "--data", folder, "--judges", "refusal", "--sets", "xstest,pyrit") == 0
     shown = capsys.readouterr().out
-    assert "xstest" in shown and "1.00 (" in shown and "flour" not in shown
+    assert "xstest" in shown and "items" in shown and "1.00" in shown and "flour" not in shown
     assert run("judges", "--data", folder, "--judges", "refusal,lexical", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["judge"] for row in rows} >= {"refusal", "lexical", "GPT-4"}

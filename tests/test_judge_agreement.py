@@ -17,13 +17,19 @@ def test_refusals_are_asked_of_the_refusal_judge_and_harm_of_all(tmp_path: Path)
     for name in ("harmbench", "gptfuzz, held out", "pyrit", "xstest"):
         assert by[name, "refusal"].found["kappa"].value == 1.0
     assert by["harmbench", "AdvBench strings"].found["precision"].value == 0.5
+    assert (by["gptfuzz, held out", "refusal"].n, by["gptfuzz, held out", "refusal"].items) == (24, 4)
     assert by["thoughts", "refusal"].n == 4 and by["thoughts", "refusal"].found["recall"].value == 1.0
 
 
 def test_what_is_found_is_plain_and_holds_no_text(tmp_path: Path) -> None:
     (each, *_), _ = compared(judges_of("refusal"), judged_folder(tmp_path / "data"), "xstest")
     plain = each.plain()
-    assert plain["kappa"]["value"] == 1.0 and plain["asks"] == "refusal, 2 people" and plain["n"] == 3
+    assert (
+        plain["kappa"]["value"] == 1.0
+        and plain["asks"] == "refusal, 2 people"
+        and plain["n"] == 3
+        and plain["items"] == 3
+    )
     assert "flour" not in str(plain)
 
 

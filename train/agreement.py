@@ -43,9 +43,9 @@ def agreement(ours: Readings, theirs: Readings, *, resamples: int = curves.RESAM
     turning = (~np.isnan(distances)).astype(np.float64)
     n = int(four.sum())
     return {
-        "kappa": curves.estimate(kappa(drawn(weights, four)), n),
-        "kappa_unsafe": curves.estimate(kappa(drawn(weights, two)), n),
-        "f1_unsafe": curves.estimate(f1(drawn(weights, two)), n),
+        "kappa": curves.mean(kappa(drawn(weights, four)), n),
+        "kappa_unsafe": curves.mean(kappa(drawn(weights, two)), n),
+        "f1_unsafe": curves.mean(f1(drawn(weights, two)), n),
         "first_cue_equal": curves.ratio(weights, (distances == 0).astype(np.float64), turning),
         "first_cue_within_2": curves.ratio(weights, (distances <= 2).astype(np.float64), turning),
     }
