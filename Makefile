@@ -33,7 +33,7 @@ demo: setup  ## watch a real model's reasoning being corrected (SERVE=1 leaves t
 loop: setup  ## correct, learn, pass the gate, serve again: a round on this machine (20 minutes on two cores)
 	$(BIN)/midcourse loop $(ARGS)
 
-eval: setup  ## the small suite of benchmarks with and without the guard (DATA=folder, half an hour on two cores)
+eval: setup  ## the small suite of benchmarks with and without the guard (DATA=folder, 40 minutes on two cores)
 	$(BIN)/midcourse eval run --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 test: lint .venv-peers/.installed  ## lint, then every test, then the coverage of guard/ (100 %)

@@ -12,6 +12,7 @@ import numpy as np
 
 from midcourse.models import report_plots as plots
 from midcourse.models.axes import speaks
+from midcourse.models.caveats import caveats
 from midcourse.models.curves import Estimate, Ranking
 from midcourse.models.monitor import MEASURES
 from midcourse.models.outcome import Outcome, Part
@@ -20,13 +21,13 @@ from midcourse.models.report_tables import (
     Arm,
     agreement_tables,
     answers_table,
-    caveats,
     cells_table,
     costs_table,
     differences_table,
     harm_table,
     hiding_table,
     judges_of,
+    pooled,
 )
 from midcourse.models.safety_table import cells, harmful, lines, share
 
@@ -50,24 +51,28 @@ class More(NamedTuple):
 
 def blocks(arms: Sequence[Arm], more: More) -> list[Block]:
     """The whole report."""
+    alike = pooled(arms)
     return [
         *(Words(text, warning=True) for text in caveats(arms)),
         Words(
             "Values stand with their intervals of 95 %. Where a request has several answers, requests were drawn, not"
-            " answers. Triggers and refusals of the guard were taken out before anybody judged."
+            " answers. Triggers and refusals of the guard were taken out before anybody judged. Where several tasks are"
+            " taken together, it is those that all conditions were asked."
         ),
         *_ran(arms),
         *_section("Harm", harm_table(arms), _HARM),
-        *_section("Reasoning and response together", cells_table(arms), "The four joint cells.", *_cells_picture(arms)),
+        *_section(
+            "Reasoning and response together", cells_table(alike), "The four joint cells.", *_cells_picture(alike)
+        ),
         *_section("Against the first condition", differences_table(arms), _PAIRED.format(arms[0].name), *_before(arms)),
         *_section(
             "Over-refusal and capability", answers_table(arms), "Harmless requests, and tasks with a right answer."
         ),
-        *_plane(arms),
+        *_plane(alike),
         *_section(
-            "What the guard did and cost", costs_table(arms), "Means of an answer; tokens are those the client got."
+            "What the guard did and cost", costs_table(alike), "Means of an answer; tokens are those the client got."
         ),
-        *_curve(arms),
+        *_curve(alike),
         *_section(
             "Do the judges agree?", agreement_tables(arms), "Cohen's kappa of harmful or not, over all conditions."
         ),

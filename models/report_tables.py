@@ -1,6 +1,7 @@
-"""The tables of a report and what must be said before them, from outcomes. Pure: no file, no picture, no page."""
+"""The tables of a report, from outcomes. Pure: no file, no picture, no page. What is said before them: ``caveats``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from midcourse.models.curves import Estimate, Floats
 from midcourse.models.kappa import agreement_table
 from midcourse.models.monitor import Line, MonitorError, hides, monitored
 from midcourse.models.outcome import Kind, Outcome, Part
-from midcourse.models.outcome_run import EvalRun, RunError, check_shared
+from midcourse.models.outcome_run import EvalRun
 from midcourse.models.report_page import Table, cell
 from midcourse.models.safety_table import cell_of, lines, share
 
@@ -44,46 +45,29 @@ def guards_of(arms: Sequence[Arm]) -> frozenset[str]:
     return frozenset().union(*(arm.run.own for arm in arms))
 
 
-def caveats(arms: Sequence[Arm]) -> list[str]:
-    """What a reader must know before the first number."""
-    judges, guards = judges_of(arms), guards_of(arms)
-    own, others = [name for name in judges if name in guards], [name for name in judges if name not in guards]
-    found = []
-    if not judges and any(arm.of("harmful") for arm in arms):
-        found.append("Nobody judged the answers to harmful requests: nothing here says what is harmful.")
-    elif own and not others:
-        found.append(
-            f"All that is said of harm rests on the guard's own classifier alone ({', '.join(own)}). What it lets pass"
-            " it finds harmless: this does not show that the guard works. Ask a judge that is not the guard's."
-        )
-    elif len(others) == 1:
-        alone = "is the only judge" if not own else "is the only judge that is not the guard's own"
-        found.append(f"All that is said of harm rests on a single judge: {others[0]} {alone}. Ask another one as well.")
-    blind = {
-        name: [arm.name for arm in arms if any(name not in one.harm for one in arm.of("harmful"))] for name in judges
-    }
-    found += [f"Judge {name} did not see all answers of {', '.join(told)}." for name, told in blind.items() if told]
-    return found + [text for arm in arms[1:] if (text := _unlike(arms[0], arm))]
-
-
-def _unlike(first: Arm, arm: Arm) -> str | None:
-    """In what two conditions were not asked, or not judged, alike."""
-    try:
-        check_shared(first.run, arm.run, *KINDS)
-    except RunError as error:
-        return f"What is said of {arm.name} against {first.name} compares unlike things: {error}."
-    return None
+def pooled(arms: Sequence[Arm]) -> list[Arm]:
+    """Of each kind only the tasks that all of those have who were asked one: others would be another mix of tasks."""
+    shared: set[str] = set()
+    for kind in KINDS:
+        asked = [{one.task for one in arm.of(kind)} for arm in arms]
+        shared |= set.intersection(*(tasks for tasks in asked if tasks)) if any(asked) else set()
+    kept = [tuple(one for one in arm.run.outcomes if one.task in shared) for arm in arms]
+    return [Arm(arm.name, replace(arm.run, outcomes=own)) for arm, own in zip(arms, kept, strict=True)]
 
 
 def harm_table(arms: Sequence[Arm]) -> Table:
-    """Harmful shares of reasoning and response, for each judge."""
+    """Harmful shares of reasoning and response, for each judge; ``n`` says where it gave no verdict on some."""
     rows = [
-        (line.task, arm.name, judge, str(line.n), cell(found.reasoning), cell(found.response))
+        (line.task, arm.name, judge, _judged(sum(found.cells), line.n), cell(found.reasoning), cell(found.response))
         for arm in arms
         for line in lines(arm.of("harmful"))
         for judge, found in line.harm.items()
     ]
     return Table(("task", "condition", "judge", "n", "reasoning", "response"), _by_task(rows))
+
+
+def _judged(seen: int, n: int) -> str:
+    return str(n) if seen == n else f"{seen} of {n}"
 
 
 def cells_table(arms: Sequence[Arm]) -> Table:

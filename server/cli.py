@@ -14,10 +14,10 @@ import typer
 from midcourse import __version__
 from midcourse.server.adapters_cli import app as adapters_app
 from midcourse.server.analyse_cli import app as analyse_app
-from midcourse.server.config import Settings, load
+from midcourse.server.config import Settings, load, overrides_of
 from midcourse.server.cue_cli import app as cue_app
 from midcourse.server.cue_cli import late
-from midcourse.server.errors import CallerError, ConfigError, MidcourseError
+from midcourse.server.errors import CallerError, MidcourseError
 from midcourse.server.eval_cli import app as eval_app
 from midcourse.server.gate_cli import app as gate_app
 from midcourse.server.loop_cli import loop
@@ -87,27 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _complain(message: str) -> None:
     print(f"midcourse: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
-
-
-def overrides_of(arguments: Sequence[str]) -> dict[str, str]:
-    """``--port 9000 --policy.mode=shadow`` as dotted keys.
-
-    Raises:
-        ConfigError: something is no flag, or has no value.
-    """
-    found: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        flag = rest.pop(0)
-        if not flag.startswith("--") or flag == "--":
-            raise ConfigError(f"{flag}: unexpected; settings are given as --name value")
-        name, equals, value = flag[2:].partition("=")
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise ConfigError(f"{flag}: needs a value")
-            value = rest.pop(0)
-        found[name.replace("-", "_")] = value
-    return found
 
 
 def _settings(config: Path | None, arguments: Sequence[str], **defaults: str) -> Callable[[], Settings]:

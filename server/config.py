@@ -6,7 +6,7 @@ Every mistake is a ``ConfigError`` that names the key and says where it was writ
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -156,6 +156,27 @@ def load(
         # A file that is wrong is wrong even where a flag overrides it: the flag may be gone at the next start.
         settings = _build(values, lambda key: f" (in {written[key]})" if key in written else "")
     return settings
+
+
+def overrides_of(arguments: Sequence[str]) -> dict[str, str]:
+    """``--port 9000 --policy.mode=shadow`` as dotted keys.
+
+    Raises:
+        ConfigError: something is no flag, or has no value.
+    """
+    found: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--") or flag == "--":
+            raise ConfigError(f"{flag}: unexpected; settings are given as --name value")
+        name, equals, value = flag[2:].partition("=")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ConfigError(f"{flag}: needs a value")
+            value = rest.pop(0)
+        found[name.replace("-", "_")] = value
+    return found
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""``midcourse eval list``: the tasks, and where each finds its items. Asks no hub."""
+"""``midcourse eval list``: the tasks, and where each finds its items. Asks no hub; knows whether somebody logged in."""
 
 import json as jsonlib
+import pkgutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +26,7 @@ class Place(NamedTuple):
 
 def show_tasks(data: Path | None, *, json: bool) -> None:
     """A row for each."""
-    places = [_place(benchmark, data) for benchmark in BENCHMARKS.values()]
+    places = _places(data)
     if json:
         print(jsonlib.dumps([place._asdict() for place in places], indent=2))  # noqa: T201
         return
@@ -35,6 +37,24 @@ def show_tasks(data: Path | None, *, json: bool) -> None:
         there = f"{place.file} [green]is there[/]" if place.found else place.file
         table.add_row(place.task, place.kind, there, place.hub + (" (licence)" if place.licence else ""))
     Console(highlight=False).print(table)
+
+
+def to_be_had(tasks: Sequence[str], data: Path | None) -> list[str]:
+    """Without those that are neither in a file nor handed out by the hub to whoever did not log in."""
+    gated = {place.task for place in _places(data) if place.licence and not place.found}
+    return [name for name in tasks if name not in gated or logged_in()]
+
+
+def logged_in() -> bool:
+    """Whether there is a token for the Hugging Face hub."""
+    try:
+        return pkgutil.resolve_name("huggingface_hub:get_token")() is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _places(data: Path | None) -> list[Place]:
+    return [_place(benchmark, data) for benchmark in BENCHMARKS.values()]
 
 
 def _place(benchmark: Benchmark, data: Path | None) -> Place:

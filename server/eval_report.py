@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from midcourse.models.caveats import caveats
 from midcourse.models.curves import Ranking, ranking
 from midcourse.models.files import write_atomically
 from midcourse.models.outcome import OutcomeError, read_outcomes
 from midcourse.models.outcome_run import RunError, read_run
 from midcourse.models.report import More, blocks, stream_rows
 from midcourse.models.report_page import Block, Picture, markdown, page
-from midcourse.models.report_tables import Arm, caveats
+from midcourse.models.report_tables import Arm
 from midcourse.models.rows import DataError, objects
 from midcourse.models.traffic import traffic
 from midcourse.server.cue_work import print_json

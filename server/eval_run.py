@@ -8,6 +8,7 @@ import json as jsonlib
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,10 +18,13 @@ from typing import Any, get_args
 from rich.console import Console
 
 from midcourse.models.answer import AnswerJudge
+from midcourse.models.caveats import uneven
 from midcourse.models.outcome import FILE, Outcome, write_outcomes
+from midcourse.models.outcome_run import EvalRun
+from midcourse.models.report_tables import Arm
 from midcourse.models.rows import DataError
 from midcourse.models.safety_table import lines
-from midcourse.server.config import ServedJudge
+from midcourse.server.config import ServedJudge, load, overrides_of
 from midcourse.server.cue_cli import late
 from midcourse.server.errors import CallerError, EngineError, as_callers
 from midcourse.server.eval_manifest import check_same, read_manifest, write_manifest
@@ -64,6 +68,7 @@ def run(out: Path, target: Target, conditions: Sequence[str], wish: dict[str, An
     """
     began, out = time.monotonic(), out.absolute()
     check_names(conditions, wish["tasks"], target)
+    check_settings(out, conditions, target)
     wanted = late("tasks.run:Wish")(**wish)
     with as_callers(DataError):
         judges = _judges(wish)
@@ -81,13 +86,7 @@ def run(out: Path, target: Target, conditions: Sequence[str], wish: dict[str, An
     finally:
         outcomes = _gather(out, told)
         manifest = write_manifest(out, old, told, time.monotonic() - began)
-    if json:
-        print(jsonlib.dumps({"manifest": manifest, "lines": [asdict(line) for line in lines(outcomes)]}))  # noqa: T201
-    else:
-        show(console, lines(outcomes))
-        console.print(
-            f"{len(outcomes)} answers in {(time.monotonic() - began) / 60:.1f} minutes; all of it is in {out}"
-        )
+    _print(console, out, outcomes, manifest, time.monotonic() - began, json=json)
     if troubles:
         raise EngineError("; ".join(troubles) + "; run it again to go on")
 
@@ -109,6 +108,16 @@ def check_names(conditions: Sequence[str], tasks: Sequence[str], target: Target)
         raise CallerError(f"--conditions: {unknown[0]!r} is none of {', '.join(CONDITIONS)}", param="conditions")
     if any(not name.replace("-", "_").isidentifier() for name in conditions):
         raise CallerError(f"--conditions {conditions[0]}: give a name of letters, digits, - and _", param="conditions")
+
+
+def check_settings(out: Path, conditions: Sequence[str], target: Target) -> None:
+    """That every server of our own would take its settings.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    for condition in conditions if target.url is None else ():
+        load(overrides=overrides_of([*flags_of(condition, target.model, out), *target.flags]), env={})
 
 
 def flags_of(condition: str, model: str, out: Path) -> list[str]:
@@ -158,8 +167,43 @@ def _gather(out: Path, told: dict[str, Any]) -> list[Outcome]:
             raise CallerError(
                 f"{log.file}: asked other items of {name} than another condition; delete it, and run again"
             )
+    for name, facts in told["tasks"].items():
+        if unjudged := _unjudged([one for one in outcomes if one.task == name]):
+            told["tasks"][name] = {**facts, "unjudged": unjudged}
     write_outcomes(out / FILE, outcomes)
     return outcomes
+
+
+def _print(
+    console: Console, out: Path, outcomes: list[Outcome], manifest: dict[str, Any], seconds: float, *, json: bool
+) -> None:
+    """What came of it, and what to beware of."""
+    warnings, found = uneven(_arms(out, outcomes, manifest)), lines(outcomes)
+    if json:
+        told = {"manifest": manifest, "lines": [asdict(line) for line in found], "warnings": warnings}
+        print(jsonlib.dumps(told))  # noqa: T201
+        return
+    show(console, found)
+    for warning in warnings:
+        console.print(f"[yellow]{warning}[/]")
+    console.print(f"{len(outcomes)} answers in {seconds / 60:.1f} minutes; all of it is in {out}")
+
+
+def _arms(out: Path, outcomes: Sequence[Outcome], manifest: dict[str, Any]) -> list[Arm]:
+    """The conditions as a report has them."""
+    names = dict.fromkeys(one.condition for one in outcomes)
+    own = {name: tuple(one for one in outcomes if one.condition == name) for name in names}
+    return [Arm(name, EvalRun(f"{out}:{name}", own[name], manifest)) for name in names]
+
+
+def _unjudged(outcomes: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """Of a task, how many answers of a condition a judge gave no verdict on, where there are any."""
+    judges = {judge for one in outcomes for judge in one.harm}
+    lost = Counter((one.condition, judge) for one in outcomes for judge in judges - one.harm.keys())
+    found: dict[str, dict[str, int]] = {}
+    for (condition, judge), times in sorted(lost.items()):
+        found.setdefault(condition, {})[judge] = times
+    return found
 
 
 def _judges(wish: dict[str, Any]) -> list[AnswerJudge]:

@@ -1,6 +1,6 @@
 """``midcourse eval run`` and ``list``: flags and exit codes; 1: a server or a task failed, the rest is kept.
 
-The defaults are the small suite: under half an hour on two cores with the embedded model.
+The defaults are the small suite: about 40 minutes on two cores with the embedded model.
 """
 
 from pathlib import Path
@@ -13,6 +13,9 @@ from midcourse.server.cue_cli import late
 
 MODEL = str(Settings.model_fields["model"].default)
 TASKS = "jailbreakbench,harmbench,xstest_safe,or_bench_hard,gsm8k"
+GATED = (
+    "is left out: the hub hands it out to whoever accepted its licence and logged in (hf auth login); or give --data"
+)
 ALL = 0
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Files of benchmarks; what is not there, the hub has.")]
@@ -50,13 +53,23 @@ def run(
     )
     wish: dict[str, Any] = {"limit": limit or None, "judges": judges, "epochs": epochs, "max_tokens": max_tokens}
     wish |= {"temperature": temperature, "top_p": top_p, "seed": seed, "concurrency": concurrency}
-    wish |= {"tasks": _names(tasks), "data": data.absolute() if data else None}
+    wish |= {"tasks": _tasks(tasks, data), "data": data.absolute() if data else None}
     late("server.eval_run:run")(out, target, _names(conditions), wish, json=json)
 
 
 def list_(data: Data = None, json: Json = False) -> None:
     """Name the tasks, what they ask, and where their items come from."""
     late("server.eval_list:show_tasks")(data, json=json)
+
+
+def _tasks(text: str, data: Path | None) -> tuple[str, ...]:
+    """Of the small suite what can be had here; of what somebody chose, everything."""
+    names = _names(text)
+    kept = late("server.eval_list:to_be_had")(names, data) if text == TASKS else names
+    for name in names:
+        if name not in kept:
+            typer.echo(f"midcourse: {name} {GATED}", err=True)
+    return tuple(kept)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -5,20 +5,34 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from midcourse.server.config import overrides_of
 from midcourse.server.errors import CallerError, EngineError
 from midcourse.server.eval_run import Target
 
 SECONDS = 10.0
+_GUARDS = "name guards with --conditions, and judges of answers with --judges"
+_SERVER = "a server that runs already is asked with --base-url"
+_TRACES = "leave it out: each condition has traces and keys of its own"
+OURS = {
+    **dict.fromkeys(("judge", "policy.mode"), _GUARDS),
+    **dict.fromkeys(("engine", "host", "port", "served_model_name"), _SERVER),
+    **dict.fromkeys(("store", "spool_dir", "trace_sample_rate"), _TRACES),
+    **dict.fromkeys(("admin_keys", "api_keys", "api_keys_file"), _TRACES),
+    "config": "give its settings as flags, which the manifest then holds",
+}
+"""Settings that a run makes, because they are what a condition is, or a secret; and what to do instead."""
 
 
 def target_of(model: str, url: str | None, key: str, *, midcourse: bool | None, flags: tuple[str, ...]) -> Target:
     """From flags.
 
     Raises:
-        CallerError: the URL is none, or settings are given for a server that runs already.
+        CallerError: the URL is none, or settings are given for a server that runs already, or that make the condition.
         EngineError: it does not answer.
     """
     if url is None:
+        if taken := next((name for name in overrides_of(flags) if name in OURS), None):
+            raise CallerError(f"--{taken.replace('_', '-')}: the run sets it; {OURS[taken]}", param=taken)
         return Target(model, flags=flags)
     if flags:
         raise CallerError(f"{flags[0]}: unexpected; with --base-url, nothing is set by flags of serve")

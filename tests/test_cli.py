@@ -13,9 +13,9 @@ import pytest
 
 from midcourse import __version__
 from midcourse.guard.verdict import Query, Verdict
-from midcourse.server.cli import app, main, overrides_of
+from midcourse.server.cli import app, main
 from midcourse.server.doctor import step_seconds
-from midcourse.server.errors import ConfigError, JudgeError
+from midcourse.server.errors import JudgeError
 from tests.test_trace import example
 from tests.tiny_judge import build
 
@@ -79,13 +79,6 @@ def test_bad_input_is_one_line_on_stderr_and_exit_code_2(
 def test_no_command_at_all_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys=capsys)
     assert code == 2 and err.startswith("Usage: midcourse") and err.count("\n") > 5
-
-
-def test_flags_become_dotted_keys() -> None:
-    flags = ["--port", "9", "--policy.mode=shadow", "--log-level", "debug"]
-    assert overrides_of(flags) == {"port": "9", "policy.mode": "shadow", "log_level": "debug"}
-    with pytest.raises(ConfigError, match="--port: needs a value"):
-        overrides_of(["--port", "--host"])
 
 
 def test_light_commands_do_not_wait_for_heavy_packages() -> None:

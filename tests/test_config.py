@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from midcourse.server.config import Settings, load
+from midcourse.server.config import Settings, load, overrides_of
 from midcourse.server.errors import ConfigError
 
 
@@ -23,6 +23,13 @@ def test_without_anything_the_defaults_hold() -> None:
     assert settings == Settings()
     assert settings.policy.mode == "enforce"
     assert settings.caller_keys == ()
+
+
+def test_flags_become_dotted_keys() -> None:
+    flags = ["--port", "9", "--policy.mode=shadow", "--log-level", "debug"]
+    assert overrides_of(flags) == {"port": "9", "policy.mode": "shadow", "log_level": "debug"}
+    with pytest.raises(ConfigError, match="--port: needs a value"):
+        overrides_of(["--port", "--host"])
 
 
 def test_flags_win_over_the_environment_over_the_file_over_the_defaults(tmp_path: Path) -> None:

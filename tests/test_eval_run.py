@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from midcourse.models.outcome import read_outcomes
-from midcourse.server import cli, eval_run
-from midcourse.server.config import load
+from midcourse.models.outcome import Harm, Outcome, read_outcomes
+from midcourse.server import cli, cue_cli, eval_list, eval_run
+from midcourse.server.config import load, overrides_of
 from midcourse.server.eval_run import CONDITIONS, flags_of
-from tests.eval_server import KEY, QUIET, scripted, small_data
+from midcourse.tasks.outcomes import Log
+from tests.eval_server import KEY, QUIET, scripted, small_data, write_rows
 from tests.kit import CALM
 
 pytestmark = QUIET
@@ -72,6 +73,44 @@ def test_what_a_run_is_begun_with_is_written_before_anybody_is_asked(
     assert midcourse("eval", "run", "--out", tmp_path / "run", *given)[0] == 0 and seen == [5]
 
 
+def answered(condition: str, interventions: int, *judges: str) -> list[Outcome]:
+    """Four answers to harmful requests, the last of which only the first judge could judge."""
+    given = [judges, judges, judges, judges[:1]]
+    return [
+        Outcome(
+            *("jailbreakbench", "harmful", str(n), 1, condition),
+            harm={judge: Harm(0.0, 0.0) for judge in seen},
+            interventions=interventions,
+        )
+        for n, seen in enumerate(given)
+    ]
+
+
+def test_a_run_ends_with_what_to_beware_of_and_writes_down_who_gave_no_verdict(
+    midcourse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(name: str) -> Any:
+        found = {"tasks.outcomes:outcomes_of": lambda logs: answered("cue", 2, "a", "b") + answered("random", 1, "a")}
+        found["tasks.outcomes:finished"] = lambda logs: [Log("a.eval", facts)]
+        return found.get(name) or cue_cli.late(name)
+
+    facts = {"task": "jailbreakbench", "kind": "harmful", "n": 4, "file": "x", "sha256": "y"}
+    monkeypatch.setattr(eval_run, "late", late)
+    monkeypatch.setattr(eval_run, "_condition", lambda *_: [])
+    given = ["--data", small_data(tmp_path / "data"), "--tasks", "jailbreakbench", "--conditions", "cue,random"]
+    given += ["--judges", "refusal,lexical"]
+    code, out, _ = midcourse("eval", "run", "--out", tmp_path / "run", *given, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["manifest"]["tasks"]["jailbreakbench"]["unjudged"] == {
+        "cue": {"b": 1},
+        "random": {"b": 4},
+    }
+    (warning,) = told["warnings"]
+    assert warning.startswith("random and cue did not intervene equally often: 1.00 and 2.00 times in an answer to")
+    code, out, _ = midcourse("eval", "run", "--out", tmp_path / "run", *given)
+    assert code == 0 and "random and cue did not intervene equally often" in out
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
@@ -82,6 +121,14 @@ def test_what_a_run_is_begun_with_is_written_before_anybody_is_asked(
         (("--tasks", "oktest"), "oktest: is on no hub; put it into"),
         (("--tasks", "humaneval"), "pip install inspect-evals"),
         (("--base-url", "somewhere"), "--base-url somewhere: give the whole URL"),
+        (("--judge", "cue"), "--judge: the run sets it; name guards with --conditions, and judges of answers with"),
+        (("--policy.mode", "off"), "--policy.mode: the run sets it; name guards with --conditions"),
+        (("--engine", "vllm"), "--engine: the run sets it; a server that runs already is asked with --base-url"),
+        (("--trace-sample-rate", "0"), "--trace-sample-rate: the run sets it; leave it out"),
+        (("--admin-keys", "secret"), "--admin-keys: the run sets it; leave it out"),
+        (("--config", "policy.yaml"), "--config: the run sets it; give its settings as flags"),
+        (("--condition", "cue"), "condition: unknown key"),
+        (("--policy.reasoning.threshold", "9"), "policy.reasoning.threshold: "),
     ],
 )
 def test_what_is_wrong_is_one_line_before_anything_starts(
@@ -95,7 +142,7 @@ def test_what_is_wrong_is_one_line_before_anything_starts(
     data = small_data(tmp_path / "data")
     pairs = [part for pair in given.items() for part in pair]
     code, out, err = midcourse("eval", "run", "--out", tmp_path / "run", "--data", data, *pairs)
-    assert (code, out) == (2, "") and problem in err and err.count("\n") == 1
+    assert (code, out) == (2, "") and problem in err and err.count("\n") == 1 and "secret" not in err
     assert not (tmp_path / "run").exists()
 
 
@@ -108,10 +155,29 @@ def test_a_server_that_is_not_there_is_told(midcourse: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_every_condition_is_a_set_of_settings_that_a_server_takes(condition: str, tmp_path: Path) -> None:
     flags = flags_of(condition, "reasoner", tmp_path)
-    settings = load(overrides=cli.overrides_of(flags), env={})
+    settings = load(overrides=overrides_of(flags), env={})
     assert settings.policy.mode == ("off" if condition == "off" else "enforce")
     assert settings.judge == ("lexical" if condition == "off" else condition)
     assert settings.trace_sample_rate == 1 and str(tmp_path) in settings.store
+
+
+@pytest.mark.parametrize(("flags", "there"), [((), False), ((), True), (("--tasks", "harmbench,gsm8k"), False)])
+def test_the_small_suite_leaves_out_what_only_a_login_opens_and_says_so(
+    midcourse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], there: bool
+) -> None:
+    asked: list[str] = []
+
+    def run(out: Path, target: object, conditions: object, wish: dict[str, Any], *, json: bool) -> None:
+        asked.extend(wish["tasks"])
+
+    monkeypatch.setattr(eval_list, "logged_in", lambda: False)
+    monkeypatch.setattr(eval_run, "run", run)
+    if there:
+        write_rows(tmp_path / "data" / "prompts" / "harmbench.jsonl", [{"prompt": "Name a bird."}])
+    code, _, err = midcourse("eval", "run", "--out", tmp_path / "run", "--data", tmp_path / "data", *flags)
+    kept = there or bool(flags)
+    assert code == 0 and "gsm8k" in asked and ("harmbench" in asked) is kept
+    assert err.startswith("midcourse: harmbench is left out: ") is not kept
 
 
 def test_the_list_says_what_is_there(midcourse: Any, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The tables of a report, and what a reader is told before them; on outcomes that can be counted by hand."""
+"""The tables of a report, on outcomes that can be counted by hand."""
 
-import pytest
+from dataclasses import replace
 
 from midcourse.models.outcome import Outcome
 from midcourse.models.outcome_run import EvalRun
@@ -8,12 +8,12 @@ from midcourse.models.report_tables import (
     Arm,
     agreement_tables,
     answers_table,
-    caveats,
     cells_table,
     costs_table,
     differences_table,
     harm_table,
     hiding_table,
+    pooled,
 )
 from tests.told_runs import Said, benign, harmful, sums
 
@@ -38,35 +38,30 @@ def two(*judges: str) -> list[Arm]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("judges", "said"),
-    [
-        (("fair", "other"), ()),
-        (("fair",), ("single judge: fair is the only judge. Ask",)),
-        (("fair", "cue"), ("single judge: fair is the only judge that is not the guard's own",)),
-        (("cue",), ("the guard's own classifier alone (cue)",)),
-        (("cue", "lexical"), ("the guard's own classifier alone (cue, lexical)",)),
-        ((), ("Nobody judged",)),
-    ],
-)
-def test_a_report_that_rests_on_one_judge_or_on_the_guard_says_so(
-    judges: tuple[str, ...], said: tuple[str, ...]
-) -> None:
-    arms = two(*judges) if judges else [arm("off", [Outcome("jail", "harmful", "j", 1, "off")])]
-    found = caveats(arms)
-    assert len(found) == len(said) and all(text in line for text, line in zip(said, found, strict=True))
+def test_only_tasks_that_all_were_asked_are_taken_together() -> None:
+    off, cue = two("fair")
+    other = [replace(one, task="other") for one in harmful("cue", {"fair": [CALM] * 8})]
+    more = arm("cue", list(cue.run.outcomes), other)
+    assert [row[2] for row in cells_table([off, more]).rows] == ["8", "16"]
+    assert cells_table(pooled([off, more])).rows == cells_table([off, cue]).rows
+    assert costs_table(pooled([off, more])).rows == costs_table([off, cue]).rows
+    assert [found.run.outcomes for found in pooled([off, cue])] == [off.run.outcomes, cue.run.outcomes]
 
 
-def test_a_judge_that_did_not_see_all_is_named() -> None:
-    arms = [*two("fair", "other"), arm("new", harmful("new", {"fair": [CALM] * 8}))]
-    assert caveats(arms) == ["Judge other did not see all answers of new."]
+def test_a_condition_that_was_asked_nothing_of_a_kind_leaves_the_others_as_they_are() -> None:
+    off, cue = two("fair")
+    alone = arm("new", sums("new", [True] * 4))
+    found = pooled([off, cue, alone])
+    assert [len(each.of("harmful")) for each in found] == [8, 8, 0] and found[2].run.outcomes == alone.run.outcomes
+    assert (
+        pooled([arm("a", benign("a", [True])), arm("b", [Outcome("t", "benign", "1", 1, "b")])])[0].run.outcomes == ()
+    )
 
 
-def test_conditions_that_were_not_asked_alike_are_named() -> None:
-    said = {"fair": [CALM] * 2, "other": [CALM] * 2}
-    cool, hot = (arm(f"at{heat}", harmful("off", said), sampling={"temperature": heat}) for heat in (0.0, 1.0))
-    assert caveats([cool, cool]) == []
-    assert "at1.0 against at0.0 compares unlike things: sampling.temperature: is 0.0" in caveats([cool, hot])[0]
+def test_where_a_judge_gave_no_verdict_the_number_of_those_that_it_gave_is_told() -> None:
+    answers = harmful("off", {"fair": [CALM] * 3, "other": [CALM] * 3})
+    answers[0] = replace(answers[0], harm={"fair": answers[0].harm["fair"]})
+    assert [row[2:4] for row in harm_table([arm("off", answers)]).rows] == [("fair", "3"), ("other", "2 of 3")]
 
 
 def test_of_what_a_judge_says_nothing_there_is_no_row() -> None:
