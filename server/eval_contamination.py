@@ -13,7 +13,7 @@ from rich.table import Table
 
 from midcourse.models.answer import AnswerJudgeError
 from midcourse.models.contamination import ContaminationError, Results, agreement, aligned, assess, table
-from midcourse.models.eval_items import FIELDS
+from midcourse.models.eval_items import FIELDS, id_of
 from midcourse.models.files import write_atomically
 from midcourse.models.outcome import Outcome, OutcomeError, read_outcomes
 from midcourse.models.rows import DataError, objects
@@ -151,13 +151,12 @@ def _question(row: dict[str, Any], where: str) -> tuple[str, Question]:
     field = next((name for name in FIELDS if isinstance(row.get(name), str) and row[name].strip()), None)
     if field is None:
         raise DataError(f"{where}: asks nothing; expected one of the fields {', '.join(FIELDS)}")
-    name = str(row.get("id", where.rpartition(":")[2]))
     options, answer = row.get("choices"), row.get("answer")
     if options is None:
-        return field, Question(name, row[field])
+        return field, Question(id_of(row, row[field]), row[field])
     if not isinstance(options, list) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise DataError(f"{where}: choices: expected a list, and in answer the place of the right one, from 0")
-    return field, Question(name, row[field], tuple(map(str, options)), answer)
+    return field, Question(id_of(row, row[field], options, answer), row[field], tuple(map(str, options)), answer)
 
 
 def _write(file: Path, rows: Sequence[dict[str, Any]]) -> None:

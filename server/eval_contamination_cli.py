@@ -32,7 +32,7 @@ def contamination(
 
 
 def update(
-    items: Annotated[Path, typer.Argument(metavar="ITEMS.jsonl", help="Rows with id and question; choices, answer.")],
+    items: Annotated[Path, typer.Argument(metavar="ITEMS.jsonl", help="Rows with a question; id, choices, answer.")],
     *,
     transform: Annotated[Name, typer.Option(help="How they are rewritten.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Gets the rewritten items; the others: FILE.failed.")],

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from midcourse.models.eval_items import id_of
 from midcourse.models.outcome import Outcome, write_outcomes
 from midcourse.server.cli import main
+from midcourse.tasks.catalogue import BENCHMARKS
+from midcourse.tasks.items import items_of
+from tests.eval_server import write_rows
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -116,7 +120,29 @@ def test_a_benchmark_is_rewritten_and_what_could_not_be_is_in_a_file_beside(tmp_
         "answer": 1,
         "kind": "x",
     }
-    assert read(tmp_path / "new.jsonl.failed") == [{"id": "2", "reason": "no rule fits it"}]
+    assert read(tmp_path / "new.jsonl.failed") == [{"id": id_of({}, "Why do owls sleep?"), "reason": "no rule fits it"}]
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "field"),
+    [
+        ("gsm8k", {"answer": "Count.\n#### 4"}, "question"),
+        ("math500", {"answer": "4", "unique_id": "algebra/{}"}, "problem"),
+        ("mmlu", {"choices": ["owl", "cat", "dog"], "answer": 1}, "question"),
+    ],
+)
+def test_an_item_has_one_id_in_a_run_in_an_update_and_in_a_run_of_the_update(
+    task: str, row: dict[str, object], field: str, tmp_path: Path, run: Run
+) -> None:
+    asked = ["If it rains, who gets wet?", "Why do owls sleep?"]
+    rows = [{**{k: v.format(n) if isinstance(v, str) else v for k, v in row.items()}, field: asked[n]} for n in (0, 1)]
+    name = f"{BENCHMARKS[task].file}.jsonl"
+    file = write_rows(tmp_path / "old" / name, rows)
+    (tmp_path / "new" / name).parent.mkdir(parents=True)
+    assert run("update", file, "--transform", "syntax", "--out", tmp_path / "new" / name)[0] == 0
+    before, after = (items_of(BENCHMARKS[task], tmp_path / folder).items for folder in ("old", "new"))
+    failed = read(tmp_path / "new" / f"{name}.failed")
+    assert [item.id for item in before] == [after[0].id, failed[0]["id"]] and before[0].asked != after[0].asked
 
 
 def test_labels_follow_a_shuffle_and_a_seed_gives_the_same_file(tmp_path: Path, run: Run) -> None:

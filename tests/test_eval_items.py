@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from midcourse.models.eval_items import read_items
+from midcourse.models.eval_items import id_of, read_items
 from midcourse.models.leak import Item
 from midcourse.models.rows import DataError
 
@@ -54,3 +54,10 @@ def test_an_empty_folder_and_a_missing_file_are_errors_and_no_clean_result(tmp_p
         read_items([tmp_path])
     with pytest.raises(DataError, match="nowhere: cannot read it: No such file"):
         read_items([tmp_path / "nowhere"])
+
+
+def test_an_id_is_given_or_says_all_that_is_asked() -> None:
+    assert id_of({"unique_id": "algebra/1", "problem": "x"}, "x") == "algebra/1"
+    assert id_of({"Record ID": "rec"}, "x") == "rec" and id_of({"id": 0}, "x") == "0"
+    found = [id_of({"id": ""}, "x"), id_of({}, "y"), id_of({}, "x", ["a", "b"], 0), id_of({}, "x", ["b", "a"], 1)]
+    assert len(set(found)) == len(found) and found[0] == id_of({}, "x") != "" and id_of({}, "\ud800")

@@ -109,8 +109,16 @@ def test_two_questions_may_not_share_an_id_and_a_row_that_comes_twice_counts_onc
     write_rows(file, [{"id": 1, "prompt": "a"}, {"id": 1, "prompt": "a"}])
     assert len(items_of(SAFETY, tmp_path).items) == 1
     write_rows(file, [{"id": 1, "prompt": "a"}, {"id": 1, "prompt": "b"}])
-    with pytest.raises(DataError, match="'1' stands for two questions"):
+    with pytest.raises(DataError, match=r"bench\.jsonl:2: id: '1' is another question's at .*bench\.jsonl:1; give"):
         items_of(SAFETY, tmp_path)
+
+
+def test_one_question_with_other_options_is_another_item(tmp_path: Path) -> None:
+    one = {"question": "Which is right?", "choices": ["3", "4"], "answer": 1}
+    rows = [one, {**one, "choices": ["4", "3"]}, {**one, "answer": 0}, one]
+    write_rows(tmp_path / "utility" / "mmlu.jsonl", rows)
+    items = items_of(BENCHMARKS["mmlu"], tmp_path).items
+    assert len({item.id for item in items}) == len(items) == 3
 
 
 def test_where_there_is_no_file_the_hub_is_asked_for_a_revision(

@@ -32,7 +32,7 @@ class Benchmark:
 
     Args:
         file: below the folder of ``--data``, without its ending (.jsonl, .jsonl.gz or .csv); empty: nothing is read.
-        request, id, answer: columns, the first that is there is taken; without an id, the request's hash is one.
+        request, answer: columns, the first that is there is taken. Ids: ``eval_items.id_of``.
         choices: a column with a list, of which ``answer`` holds the right one's place; or columns, the right one first.
         only: column and value of the rows that count; a file without the column holds no others.
         mark: how an answer is compared.
@@ -44,7 +44,6 @@ class Benchmark:
     file: str
     hub: Hub | None
     request: tuple[str, ...] = ("prompt",)
-    id: tuple[str, ...] = ("id",)
     answer: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     only: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +79,6 @@ SAFETY = (
         "prompts/harmbench",
         Hub("walledai/HarmBench", "train", "standard", licence=True),
         ("prompt", "Behavior"),
-        ("id", "BehaviorID"),
     ),
     Benchmark(
         "wildjailbreak",
@@ -103,7 +101,6 @@ SAFETY = (
         "prompts/sorry_bench",
         _SORRY,
         ("prompt", "turns"),
-        ("id", "question_id"),
         only={"prompt_style": "base"},
     ),
     Benchmark("xstest_unsafe", "harmful", "prompts/xstest_unsafe", _XSTEST, only={"label": "unsafe"}),
@@ -141,8 +138,7 @@ CAPABILITY = (
         "utility/math500",
         Hub("HuggingFaceH4/MATH-500", "test"),
         ("problem",),
-        ("unique_id",),
-        ("answer",),
+        answer=("answer",),
         mark="latex",
     ),
     Benchmark(
@@ -160,7 +156,6 @@ CAPABILITY = (
         "utility/gpqa_diamond",
         Hub("Idavidrein/gpqa", "train", "gpqa_diamond", licence=True),
         ("Question",),
-        ("Record ID",),
         choices=_GPQA,
         mark="letter",
     ),

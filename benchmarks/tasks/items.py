@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from midcourse.models.eval_items import id_of
 from midcourse.models.files import sha256_of
 from midcourse.models.rows import SUFFIXES, DataError, rows_of
 from midcourse.tasks.catalogue import PLACEHOLDER, Benchmark, Hub
@@ -52,7 +53,7 @@ def items_of(benchmark: Benchmark, data: Path | None, *, limit: int | None = Non
     """
     file = local_file(benchmark.file, data)
     rows = rows_of(file) if file else _from_hub(benchmark, data)
-    items = _unique(_item(benchmark, row, where) for where, row in rows if _counts(benchmark, row))
+    items = _unique((where, _item(benchmark, row, where)) for where, row in rows if _counts(benchmark, row))
     if not items:
         raise DataError(f"{benchmark.name}: no item in {file or benchmark.hub}")
     if benchmark.templates:
@@ -119,26 +120,27 @@ def _counts(benchmark: Benchmark, row: Row) -> bool:
 
 def _item(benchmark: Benchmark, row: Row, where: str) -> Item:
     request = _text(row, benchmark.request, where)
-    given = next((str(row[column]) for column in benchmark.id if row.get(column) not in (None, "")), "")
-    item = Item(given or _hash(request)[:12], request, request)
+    if benchmark.choices:
+        return _choice(benchmark, row, where, request)
+    item = Item(id_of(row, request), request, request)
     if benchmark.mark == "none":
         return item
-    if benchmark.choices:
-        return _choice(benchmark, row, where, item)
     # GSM8K: the working, ####, the number.
     return replace(item, target=_text(row, benchmark.answer, where).rpartition("####")[2].strip())
 
 
-def _choice(benchmark: Benchmark, row: Row, where: str, item: Item) -> Item:
+def _choice(benchmark: Benchmark, row: Row, where: str, request: str) -> Item:
     """The question with its options; in an order that the id decides where the right one always comes first."""
     if len(benchmark.choices) == 1:
         options, right = _listed(row, benchmark.choices[0], benchmark.answer[0], where)
+        name = id_of(row, request, options, right)
     else:
         told = [_text(row, (column,), where) for column in benchmark.choices]
-        options = sorted(told, key=lambda option: _hash(f"{item.id}:{option}"))
+        name = id_of(row, request, told, 0)
+        options = sorted(told, key=lambda option: _hash(f"{name}:{option}"))
         right = options.index(told[0])
     lines = [f"{chr(ord('A') + number)}) {option}" for number, option in enumerate(options)]
-    return replace(item, asked="\n".join([item.request, "", *lines]), target=chr(ord("A") + right))
+    return Item(name, request, "\n".join([request, "", *lines]), chr(ord("A") + right))
 
 
 def _listed(row: Row, column: str, answer: str, where: str) -> tuple[list[Any], int]:
@@ -178,17 +180,18 @@ def _text(row: Row, columns: tuple[str, ...], where: str) -> str:
     raise DataError(f"{where}: {' or '.join(columns)}: is missing or empty; expected text")
 
 
-def _unique(items: Iterable[Item]) -> list[Item]:
+def _unique(items: Iterable[tuple[str, Item]]) -> list[Item]:
     """Once each.
 
     Raises:
         DataError: two questions have one id.
     """
-    found: dict[str, Item] = {}
-    for item in items:
-        if found.setdefault(item.id, item) != item:
-            raise DataError(f"id: {item.id!r} stands for two questions; give every row its own")
-    return list(found.values())
+    found: dict[str, tuple[str, Item]] = {}
+    for where, item in items:
+        first, same = found.setdefault(item.id, (where, item))
+        if same != item:
+            raise DataError(f"{where}: id: {item.id!r} is another question's at {first}; give every row its own")
+    return [item for _, item in found.values()]
 
 
 def _hash(text: str) -> str:
