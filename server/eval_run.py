@@ -21,7 +21,7 @@ from midcourse.models.answer import AnswerJudge
 from midcourse.models.caveats import uneven
 from midcourse.models.outcome import FILE, Outcome, write_outcomes
 from midcourse.models.outcome_run import EvalRun
-from midcourse.models.report_tables import Arm
+from midcourse.models.report_tables import Arm, pooled
 from midcourse.models.rows import DataError
 from midcourse.models.safety_table import lines
 from midcourse.server.config import ServedJudge, load, overrides_of
@@ -178,7 +178,7 @@ def _print(
     console: Console, out: Path, outcomes: list[Outcome], manifest: dict[str, Any], seconds: float, *, json: bool
 ) -> None:
     """What came of it, and what to beware of."""
-    warnings, found = uneven(_arms(out, outcomes, manifest)), lines(outcomes)
+    warnings, found = uneven(pooled(_arms(out, outcomes, manifest))), lines(outcomes)
     if json:
         told = {"manifest": manifest, "lines": [asdict(line) for line in found], "warnings": warnings}
         print(jsonlib.dumps(told))  # noqa: T201
