@@ -28,7 +28,9 @@ from midcourse.server.show import moment
 
 DEFAULT_REGISTRY = Path(str(Settings.model_fields["registry"].default))
 
-Folder = Annotated[Path, typer.Option("--registry", metavar="DIR", envvar="MIDCOURSE_REGISTRY", help="Its folder.")]
+Folder = Annotated[
+    Path, typer.Option("--registry", metavar="DIR", envvar="MIDCOURSE_REGISTRY", help="The adapter registry.")
+]
 Version = Annotated[str, typer.Argument(metavar="NAME-vN", help="A version.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the history.")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it; default: the user's name.")]

@@ -22,6 +22,8 @@ from midcourse.server.config import Settings
 from midcourse.server.errors import JudgeError, MidcourseError
 from midcourse.server.judges import judge_of
 from midcourse.server.store import open_store
+from midcourse.server.vllm_guard import check_settings
+from midcourse.server.vllm_version import check_version, installed
 from midcourse.server.weights import load
 
 Status = Literal["ok", "warn", "fail"]
@@ -69,13 +71,13 @@ def _examine(read: Callable[[], Settings]) -> Iterator[Finding]:
     except MidcourseError as error:
         yield Finding("settings", "fail", str(error))
         return
-    policy = settings.policy
+    policy, vllms = settings.policy, settings.engine == "vllm"
     yield Finding("settings", "ok", f"mode {policy.mode}, streaming {policy.streaming}, policy {policy.hash}")
-    if not settings.api_keys:
+    if not settings.api_keys and not vllms:
         yield Finding("api_keys", "warn", "none: whoever reaches the port may use it; set MIDCOURSE_API_KEYS")
     if not settings.admin_keys:
         yield Finding("admin_keys", "warn", "none: traces and reloads are closed over HTTP; set MIDCOURSE_ADMIN_KEYS")
-    for what, attempt in (("port", _port), ("store", _store), ("spool", _spool), ("judge", _judge), ("model", _model)):
+    for what, attempt in (VLLMS if vllms else OURS).items():
         try:
             yield Finding(what, "ok", attempt(settings))
         except (MidcourseError, OSError) as error:
@@ -149,9 +151,22 @@ def step_seconds(judge: Judge, deadline: float) -> float:
     return typical
 
 
+def _vllm(settings: Settings) -> str:
+    """Its model, port and keys are its own; whether it is guarded is seen when it runs."""
+    check_version(installed())
+    check_settings(settings)
+    return f"{installed()} loads the model and takes the port when it starts; see 'Is it on?' in docs/vllm.md"
+
+
 def _model(settings: Settings) -> str:
     began = time.perf_counter()
     weights = AdapterBox(load(settings.model, dialect=settings.dialect), settings).weights
     seconds = time.perf_counter() - began
     name = " + ".join(filter(None, (weights.name, weights.adapter)))
     return f"{name}: dialect {weights.dialect.name}, context {weights.context_length}, {seconds:.1f} s to load"
+
+
+Attempt = Callable[[Settings], str]
+BOTH: dict[str, Attempt] = {"store": _store, "spool": _spool, "judge": _judge}
+OURS: dict[str, Attempt] = {"port": _port, **BOTH, "model": _model}
+VLLMS: dict[str, Attempt] = {**BOTH, "engine": _vllm}

@@ -11,12 +11,16 @@ from typing import Annotated, Literal
 import typer
 
 from midcourse.models.rows import DataError
+from midcourse.server.adapters_cli import DEFAULT_REGISTRY
+from midcourse.server.adapters_cli import Folder as Registry
 from midcourse.server.config import JudgeName
 from midcourse.server.cue_cli import late
 from midcourse.server.errors import as_callers
 
-Registry = Annotated[Path, typer.Option(metavar="DIR", help="Where the adapters of traces are.")]
-ADAPTERS = Path("data/adapters")
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="What goes on from the traces: smollm2, a folder or a hub id; default: theirs."),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Continuations at once.")]
 Dtype = Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the weights.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
@@ -37,7 +41,8 @@ def build(
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder: Parquet files and a data card.")],
     model: Annotated[str | None, typer.Option(help="Only traces of this model.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="smollm2, a folder or a hub id; default: the model.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="smollm2, a folder or a hub id; default: --weights.")] = None,
+    weights: Weights = None,
     judge: Annotated[JudgeName, typer.Option(help="Which judge looks for cues in the chosen sides.")] = "cue",
     judge_model: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder.")] = None,
     threshold: Annotated[float, typer.Option(min=0.001, max=1, help="It has found a cue from here on.")] = 0.5,
@@ -54,7 +59,7 @@ def build(
     refusals: Annotated[
         bool, typer.Option("--refusals", help="Where nothing better is found, prefer the guard's own refusal.")
     ] = False,
-    registry: Registry = ADAPTERS,
+    registry: Registry = DEFAULT_REGISTRY,
     batch_size: BatchSize = 16,
     dtype: Dtype = "auto",
     json: Json = False,
@@ -67,8 +72,8 @@ def build(
     work = late("train.pairs_make:make")
     again = {"tries": tries, "registry": registry, "batch_size": batch_size, "dtype": dtype} if tries else None
     with as_callers(DataError):
-        more = {"tokenizer": tokenizer, "command": command, "again": again, "against": against or []}
-        work(exports, out, opened, json=json, refusals=refusals, **more, **wish)
+        more = {"tokenizer": tokenizer, "weights": weights, "command": command, "again": again}
+        work(exports, out, opened, json=json, refusals=refusals, against=against or [], **more, **wish)
 
 
 @app.command()
@@ -98,7 +103,8 @@ def benign(
     adapter: Annotated[
         str | None, typer.Option(help="NAME-vN: what it refuses is rejected; default: triggers.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Only traces of this model, which goes on from them.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only traces of this model.")] = None,
+    weights: Weights = None,
     judge: Annotated[JudgeName, typer.Option(help="Which judge looks for cues in the chosen sides.")] = "cue",
     judge_model: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder.")] = None,
     threshold: Annotated[float, typer.Option(min=0.001, max=1, help="It has found a cue from here on.")] = 0.5,
@@ -110,7 +116,7 @@ def benign(
     against: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", envvar="MIDCOURSE_AGAINST", help=AGAINST)
     ] = None,
-    registry: Registry = ADAPTERS,
+    registry: Registry = DEFAULT_REGISTRY,
     batch_size: BatchSize = 16,
     dtype: Dtype = "auto",
     json: Json = False,
@@ -119,7 +125,7 @@ def benign(
     wish = {"model": model, "threshold": threshold, "per_prompt": per_prompt, "min_tokens": min_tokens}
     wish |= {"max_tokens": max_tokens, "test_share": test_share, "seed": seed}
     opened = late("server.cue_work:judge_of")(judge, judge_model)
-    source = {"adapter": adapter, "registry": registry, "batch_size": batch_size, "dtype": dtype}
+    source = {"adapter": adapter, "weights": weights, "registry": registry, "batch_size": batch_size, "dtype": dtype}
     command = shlex.join(["midcourse", *sys.argv[1:]])
     with as_callers(DataError):
         make = late("train.benign_make:make")

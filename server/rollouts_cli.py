@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from midcourse.models.rows import DataError
+from midcourse.server.adapters_cli import DEFAULT_REGISTRY, Folder
 from midcourse.server.cue_cli import late
 from midcourse.server.errors import as_callers
 
@@ -17,7 +18,7 @@ def rollouts(
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder of pairs.")],
     model: Annotated[str | None, typer.Option(help="smollm2, a folder or a hub id; default: the pairs' own.")] = None,
-    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where their adapters are.")] = Path("data/adapters"),
+    registry: Folder = DEFAULT_REGISTRY,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Of reasoning, cue and continuation; default: as it was generated.")
     ] = None,

@@ -72,6 +72,11 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path: Path, run: Run)
     assert code == 2 and "of several adapters: the base model, careful-v1" in err
     code, _, err = run(exported(tmp_path, of(calm(), model)), "--out", tmp_path / "x", "--adapter", "none-v1")
     assert code == 2 and "--registry: none-v1: is not in " in err and err.count("\n") == 1
+    moved = exported(tmp_path, of(calm(), tmp_path / "moved"))
+    code, _, err = run(moved, "--out", tmp_path / "x")
+    assert code == 2 and f"--weights: '{tmp_path / 'moved'}' is " in err and err.count("\n") == 1
+    code, _, err = run(moved, "--out", tmp_path / "x", "--weights", model, "--adapter", "none-v1")
+    assert code == 2 and "--registry: none-v1: is not in " in err
     code, _, err = run(exported(tmp_path, of(calm(outcome="failed"), model)), "--out", tmp_path / "x")
     assert code == 2 and "no pair is left of 1 approved traces" in err
     assert run(file, "--out", tmp_path)[0] == 2

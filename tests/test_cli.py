@@ -16,6 +16,7 @@ from midcourse.guard.verdict import Query, Verdict
 from midcourse.server.cli import app, main
 from midcourse.server.doctor import step_seconds
 from midcourse.server.errors import JudgeError
+from midcourse.server.vllm_version import installed
 from tests.test_trace import example
 from tests.tiny_judge import build
 
@@ -165,6 +166,17 @@ def test_doctor_finds_nothing_wrong_here_and_names_what_is(tmp_path: Path, capsy
     code, out, _ = run("doctor", *flags, "--store", "nonsense://x", "--model", "/nowhere", capsys=capsys)
     assert code == 1 and out.count("FAIL") == 2
     assert run("doctor", "--policy.mode", "on", capsys=capsys)[0] == 1
+
+
+def test_doctor_leaves_to_vllm_what_is_vllms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--engine", "vllm", "--store", f"sqlite:///{tmp_path}/t.db", "--spool_dir", str(tmp_path / "spool")]
+    _, out, _ = run("doctor", "--json", *flags, "--model", "/nowhere", capsys=capsys)
+    findings = {row["what"]: row for row in json.loads(out)}
+    assert findings["judge"]["status"] == findings["store"]["status"] == findings["spool"]["status"] == "ok"
+    assert not {"port", "model", "api_keys"} & findings.keys()
+    assert findings["engine"]["status"] == ("ok" if installed() else "fail")
+    if not installed():
+        assert "vLLM is not installed" in findings["engine"]["detail"]
 
 
 def test_doctor_tries_the_judge_that_would_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

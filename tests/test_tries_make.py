@@ -97,9 +97,25 @@ def test_what_was_drawn_is_kept_until_there_are_pairs(tmp_path: Path, run: Run) 
     assert (tmp_path / ".pairs.tries.jsonl").is_file() and not (tmp_path / "pairs").exists()
 
 
-def test_an_adapter_that_wrote_the_traces_has_to_be_in_the_registry(tmp_path: Path, run: Run) -> None:
+def test_an_adapter_that_wrote_the_traces_has_to_be_in_the_registry(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, model = exported(tmp_path, 1)
     trace = refused("r", model)
     file.write_text(f"{line(approve(replace(trace, origin=replace(trace.origin, adapter='ipo-v1'))))}\n")
-    code, _, err = run(file, "--out", tmp_path / "pairs", "--tries", "1", "--registry", tmp_path / "none")
-    assert code == 2 and "--registry: ipo-v1: is not in " in err and err.count("\n") == 1
+    monkeypatch.setenv("MIDCOURSE_REGISTRY", str(tmp_path / "none"))
+    code, _, err = run(file, "--out", tmp_path / "pairs", "--tries", "1")
+    assert code == 2 and f"--registry: ipo-v1: is not in {tmp_path / 'none'}" in err and err.count("\n") == 1
+
+
+def test_of_a_model_that_was_served_under_another_name_the_weights_have_to_be_named(tmp_path: Path, run: Run) -> None:
+    file, model = exported(tmp_path, 1)
+    trace = refused("r", model)
+    file.write_text(f"{line(approve(replace(trace, origin=replace(trace.origin, model='./nowhere/served'))))}\n")
+    tries = (file, "--out", tmp_path / "pairs", "--tries", "1")
+    code, _, err = run(*tries)
+    assert code == 2 and "--tokenizer ./nowhere/served: " in err
+    code, _, err = run(*tries, "--tokenizer", model)
+    assert code == 2 and "--weights: './nowhere/served' is " in err and err.count("\n") == 1
+    code, out, _ = run(*tries, "--weights", model)
+    assert code == 2 and json.loads(out)["dropped"] == {"no safe try": 1}

@@ -34,7 +34,8 @@ def make(
     """Read, go on from the thoughts, write and print.
 
     Args:
-        source: ``adapter`` whose refusals are rejected, or None for triggers; ``registry``, ``batch_size``, ``dtype``.
+        source: ``adapter`` whose refusals are rejected, or None for triggers; ``weights`` that go on from the traces,
+            or None for the model that they name; ``registry``, ``batch_size``, ``dtype``.
         command: as it was given, for the card.
         against: files and folders of evaluations; traces that repeat an item are left out.
         wish: see ``pairs.Wish``.
@@ -47,8 +48,8 @@ def make(
     wanted = Wish(**wish)
     (traces, unused), compared = clean(read_approved(exports), against)
     name, wrote = model_of(traces, wanted), _adapter_of(traces)
-    adapter = source["adapter"] or wrote
-    model = open_writer(name, source["registry"], source["dtype"], adapter)
+    name, adapter = source["weights"] or name, source["adapter"] or wrote
+    model = open_writer(name, source["registry"], source["dtype"], adapter, flag="--weights")
     drawn = Drawn(out, "benign", f"{name} {adapter}")
     with bar_of() as bar:
         writer = Writer(model, drawn, bar, source["batch_size"])

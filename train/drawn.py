@@ -94,11 +94,12 @@ class Writer:
         return [one for one in found if one is not None]
 
 
-def open_writer(name: str, registry: Path, dtype: str, adapter: str) -> LanguageModel:
+def open_writer(name: str, registry: Path, dtype: str, adapter: str, *, flag: str = "--model") -> LanguageModel:
     """The model that generated traces, its adapter merged, on the accelerator where there is one.
 
     Args:
         adapter: in the registry; empty is none.
+        flag: with which another model would be named.
 
     Raises:
         DataError: model or adapter does not load.
@@ -107,7 +108,7 @@ def open_writer(name: str, registry: Path, dtype: str, adapter: str) -> Language
         loaded = load(name, choose_dtype(dtype))
         network: Any = merged(loaded.network, Registry(registry).verified(adapter)) if adapter else loaded.network
     except (NoSuchModel, AdapterError) as error:
-        raise DataError(f"{'--registry' if isinstance(error, AdapterError) else '--model'}: {error}") from error
+        raise DataError(f"{'--registry' if isinstance(error, AdapterError) else flag}: {error}") from error
     except ValueError as error:
         raise DataError(f"--dtype {dtype}: {error}") from error
     return loaded._replace(network=network.to("cuda" if torch.cuda.is_available() else "cpu"))

@@ -37,6 +37,7 @@ def make(
     judge: Judge,
     *,
     tokenizer: str | None,
+    weights: str | None = None,
     command: str,
     json: bool,
     again: Mapping[str, Any] | None = None,
@@ -50,7 +51,8 @@ def make(
         again: where a trace gave no pair, try other triggers: ``tries``, and the arguments of ``tries_make.trying``.
         against: files and folders of evaluations; traces that repeat an item are left out.
         refusals: where nothing better is found, prefer the guard's own refusal.
-        tokenizer: ``smollm2``, a folder or a hub id; None is the model that the traces name.
+        tokenizer: ``smollm2``, a folder or a hub id; None is ``weights``.
+        weights: what goes on from a cut: as ``tokenizer``; None is the model that the traces name.
         command: as it was given, for the card.
         wish: see ``Wish``.
 
@@ -63,8 +65,8 @@ def make(
     wanted = Wish(**wish)
     (traces, unused), compared = clean(read_approved(exports), against)
     name = model_of(traces, wanted)
-    spelling = tokenizer_of(tokenizer or name)
-    more = _again(out, judge, name, wanted, **again) if again else None
+    spelling = tokenizer_of(tokenizer or weights or name)
+    more = _again(out, judge, weights or name, wanted, **again) if again else None
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("judging", total=None)
         told = partial(_tell, bar, task)

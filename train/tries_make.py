@@ -16,7 +16,7 @@ from midcourse.train.tries import Trying, tried
 
 
 def trying(out: Path, judge: Judge, how: Trying, model: str, *, registry: Path, batch_size: int, dtype: str) -> Again:
-    """Looks for chosen sides with the model ``model``, and the adapter that each trace names.
+    """Looks for chosen sides with the weights ``model``, and the adapter that each trace names.
 
     Args:
         out: the folder that is to be; what is drawn is kept beside it.
@@ -27,7 +27,7 @@ def trying(out: Path, judge: Judge, how: Trying, model: str, *, registry: Path, 
         found: dict[str, Pair | None] = {}
         for adapter in sorted({end.pair.adapter for end in ends}):
             those = [end for end in ends if end.pair.adapter == adapter]
-            loaded = open_writer(model, registry, dtype, adapter)
+            loaded = open_writer(model, registry, dtype, adapter, flag="--weights")
             drawn = Drawn(out, "tries", f"{model} {adapter}")
             with bar_of() as bar:
                 writer = Writer(loaded, drawn, bar, batch_size)
