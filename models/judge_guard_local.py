@@ -32,7 +32,7 @@ class LocalGuard:
         return fingerprint([str(self._model.tokenizer.chat_template), config])
 
     def ask(self, turn: Turn) -> str:
-        """The reply.
+        """The reply; empty where it did not come to an end.
 
         Raises:
             AnswerJudgeError: the turn is longer than the model's context.
@@ -55,7 +55,8 @@ class LocalGuard:
                 top_k=None,
                 pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id or 0,
             )
-        return str(tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True))
+        reply = found[0, ids.shape[1] :]
+        return str(tokenizer.decode(reply, skip_special_tokens=True)) if len(reply) < MOST else ""
 
     def rendered(self, turn: Turn) -> str:
         """What the model reads. Templates of the small Llama Guards want contents as lists.

@@ -1,6 +1,7 @@
 """A guard model in this process: a tiny Llama that was taught nothing; what it is shown counts, and how it fails."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,9 +40,21 @@ def test_a_template_that_does_not_show_the_response_is_refused(template: str) ->
         guard(template=template).rendered(TURN)
 
 
-def test_replies_are_greedy_and_whole_turns_fit() -> None:
+def ending(*tokens: int) -> LocalGuard:
+    """A guard whose replies end with one of those tokens."""
+    other: Any = network()
+    other.generation_config.eos_token_id = list(tokens) or None
+    return LocalGuard("llama-guard", LanguageModel(other, tokenizer()))
+
+
+def test_a_reply_that_does_not_come_to_an_end_is_none() -> None:
+    letters = set(range(len(tokenizer()))) - set(tokenizer().all_special_ids)
+    assert ending().ask(TURN) == ""
+    assert ending(*letters).ask(TURN) == ending(*letters).ask(TURN) != ""
+
+
+def test_whole_turns_fit() -> None:
     asked = guard()
-    assert asked.ask(TURN) == asked.ask(TURN)
     with pytest.raises(AnswerJudgeError, match="the model room for 448"):
         asked.ask(Turn("How?", "x" * 600))
 
