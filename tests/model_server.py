@@ -15,14 +15,18 @@ def serving(
     *statuses: int, chat: str = "Hm.</think>0", text: str = "safe", finish: str = "stop"
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """An OpenAI-compatible server that gives those statuses first, and what it was sent."""
-    told = {"chat": {"message": {"role": "assistant", "content": chat}}, "text": {"text": text}}
+    told: dict[str, Any] = {"chat": {"message": {"role": "assistant", "content": chat}}, "text": {"text": text}}
     first, seen = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.append({**sent, "path": self.path, "key": self.headers["Authorization"]})
-            choice = {"index": 0, "finish_reason": finish, **told["chat" if "chat" in self.path else "text"]}
+            choice: dict[str, Any] = {
+                "index": 0,
+                "finish_reason": finish,
+                **told["chat" if "chat" in self.path else "text"],
+            }
             body = json.dumps(COMMON | {"choices": [choice]}).encode()
             self.send_response(first.pop(0) if first else 200)
             self.send_header("Content-Type", "application/json")

@@ -90,7 +90,9 @@ def test_a_run_ends_with_what_to_beware_of_and_writes_down_who_gave_no_verdict(
     midcourse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(name: str) -> Any:
-        found = {"tasks.outcomes:outcomes_of": lambda logs: answered("cue", 2, "a", "b") + answered("random", 1, "a")}
+        found: dict[str, Any] = {
+            "tasks.outcomes:outcomes_of": lambda logs: answered("cue", 2, "a", "b") + answered("random", 1, "a")
+        }
         found["tasks.outcomes:finished"] = lambda logs: [Log("a.eval", facts)]
         return found.get(name) or cue_cli.late(name)
 
