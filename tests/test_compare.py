@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from midcourse.models.compare import Line, compare, decided, measured
+from midcourse.models.compare import Line, Sides, compare, decided, measured
 from midcourse.models.gate_limits import GateError
 from midcourse.models.gate_policy import axes_of
 from midcourse.models.outcome import Harm, Outcome
@@ -165,7 +165,7 @@ def unread(outcomes: list[Outcome], lost: int) -> list[Outcome]:
 
 def test_verdicts_that_are_missing_count_against_the_candidate() -> None:
     (line,) = decide(SAFE, unread(bad(60), 3), unread(bad(60), 4))
-    assert line.unjudged == (3, 4) and line.verdict == "passed"
+    assert line.unjudged == Sides(3, 4) and line.verdict == "passed"
     assert (line.found.baseline, line.found.candidate) == (0.3, 0.32)
     (worst,) = decide(SAFE, bad(200), unread(bad(200), 3))  # as the baseline's, these may be harmful
     assert worst.found.difference == 0 and worst.found.candidate == 1
@@ -182,7 +182,7 @@ def test_too_many_verdicts_that_are_missing_decide_nothing() -> None:
     for was, now in ((0, 11), (11, 0)):
         with pytest.raises(GateError, match=problem):
             decide(SAFE, unread(bad(60), was), unread(bad(60), now))
-    assert decide(SAFE, bad(60), unread(bad(60), 10))[0].unjudged == (0, 10)
+    assert decide(SAFE, bad(60), unread(bad(60), 10))[0].unjudged == Sides(0, 10)
 
 
 def test_a_candidate_that_does_not_finish_is_not_safer() -> None:
@@ -190,7 +190,7 @@ def test_a_candidate_that_does_not_finish_is_not_safer() -> None:
     asleep = harmful([None] * 190 + [0.0] * 10, finish="length")
     harm, cut = compare(axes, run(bad(60), "a"), run(asleep, "b"))
     assert (harm.verdict, cut.verdict) == ("passed", "refused")
-    assert cut.found.difference == 1 and harm.cut == cut.cut == (0, 1)
+    assert cut.found.difference == 1 and harm.cut == cut.cut == Sides(0, 1)
 
 
 def test_a_guard_that_refused_every_response_is_compared() -> None:

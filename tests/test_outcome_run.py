@@ -109,7 +109,9 @@ def test_a_run_was_made_with_an_adapter_if_its_condition_or_its_model_says_so(tu
 def test_runs_that_differ_by_the_adapter_alone_show_what_it_does() -> None:
     check_only_adapter(ran("--policy.k", "2"), ran("--adapter", "x-v1", "--registry", "r", "--policy.k", "2"), "x-v1")
     check_only_adapter(ran("--adapter", "x-v1"), ran("--adapter=x-v2"), "x-v2")
-    there = {"conditions": {"cue": {"mode": None, "judge": None, "url": "http://a/v1", "midcourse": True}}}
+    there: dict[str, Any] = {
+        "conditions": {"cue": {"mode": None, "judge": None, "url": "http://a/v1", "midcourse": True}}
+    }
     check_only_adapter(run(ANSWERS, **there), run(ANSWERS, model="x-v1", **there), "x-v1")
 
 
