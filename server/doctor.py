@@ -17,14 +17,13 @@ from rich.console import Console
 
 from midcourse import __version__
 from midcourse.guard.verdict import Judge, Query
-from midcourse.server.adapter_box import AdapterBox
 from midcourse.server.config import Settings
+from midcourse.server.cue_cli import late
 from midcourse.server.errors import JudgeError, MidcourseError
 from midcourse.server.judges import judge_of
 from midcourse.server.store import open_store
 from midcourse.server.vllm_guard import check_settings
 from midcourse.server.vllm_version import check_version, installed
-from midcourse.server.weights import load
 
 Status = Literal["ok", "warn", "fail"]
 MARKS: dict[Status, str] = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
@@ -160,7 +159,8 @@ def _vllm(settings: Settings) -> str:
 
 def _model(settings: Settings) -> str:
     began = time.perf_counter()
-    weights = AdapterBox(load(settings.model, dialect=settings.dialect), settings).weights
+    found = late("server.weights:load")(settings.model, dialect=settings.dialect)  # beside vLLM there may be no engine
+    weights = late("server.adapter_box:AdapterBox")(found, settings).weights
     seconds = time.perf_counter() - began
     name = " + ".join(filter(None, (weights.name, weights.adapter)))
     return f"{name}: dialect {weights.dialect.name}, context {weights.context_length}, {seconds:.1f} s to load"
