@@ -22,12 +22,8 @@ def serving(
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.append({**sent, "path": self.path, "key": self.headers["Authorization"]})
-            choice: dict[str, Any] = {
-                "index": 0,
-                "finish_reason": finish,
-                **told["chat" if "chat" in self.path else "text"],
-            }
-            body = json.dumps(COMMON | {"choices": [choice]}).encode()
+            said = told["chat" if "chat" in self.path else "text"]
+            body = json.dumps(COMMON | {"choices": [{"index": 0, "finish_reason": finish, **said}]}).encode()
             self.send_response(first.pop(0) if first else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

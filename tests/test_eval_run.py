@@ -91,9 +91,9 @@ def test_a_run_ends_with_what_to_beware_of_and_writes_down_who_gave_no_verdict(
 ) -> None:
     def late(name: str) -> Any:
         found: dict[str, Any] = {
-            "tasks.outcomes:outcomes_of": lambda logs: answered("cue", 2, "a", "b") + answered("random", 1, "a")
+            "tasks.outcomes:outcomes_of": lambda logs: answered("cue", 2, "a", "b") + answered("random", 1, "a"),
+            "tasks.outcomes:finished": lambda logs: [Log("a.eval", facts)],
         }
-        found["tasks.outcomes:finished"] = lambda logs: [Log("a.eval", facts)]
         return found.get(name) or cue_cli.late(name)
 
     facts = {"task": "jailbreakbench", "kind": "harmful", "n": 4, "file": "x", "sha256": "y"}

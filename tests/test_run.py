@@ -15,10 +15,11 @@ from midcourse.tasks import build
 from midcourse.tasks.catalogue import BENCHMARKS
 from midcourse.tasks.items import items_of
 from midcourse.tasks.outcomes import outcomes_of
-from midcourse.tasks.run import Wish, pending, run
+from midcourse.tasks.run import Place, Wish, pending, run
 from midcourse.tasks.said import KEY as SAID
 from tests.eval_server import QUIET, Served, scripted, small_data, wish
 from tests.kit import CALM, CUED
+from tests.model_server import serving
 
 pytestmark = QUIET
 
@@ -113,6 +114,14 @@ def test_of_another_server_the_text_is_taken_as_it_comes(tmp_path: Path) -> None
         found = answers(served._replace(place=replace(served.place, midcourse=False)), asked, tmp_path / "logs")
     assert [(outcome.refused, outcome.interventions) for outcome in found] == [(True, 0)]
     assert said_in(tmp_path / "logs")[0]["response"] == REFUSAL
+
+
+def test_a_server_that_parts_nothing_is_heard_by_the_tags_that_it_left_in(tmp_path: Path) -> None:
+    asked = wish(small_data(tmp_path / "data"), "gsm8k", limit=1)
+    with serving(chat="It is 7, or 8?\n</think>\n\nThat makes 4.") as (url, _):
+        assert run(asked, "bare", Place(url, "none", "m", midcourse=False), tmp_path / "logs", "none") == []
+    (said,) = said_in(tmp_path / "logs")
+    assert (said["reasoning"], said["response"]) == ("It is 7, or 8?", "That makes 4.")
 
 
 def test_an_answer_without_a_verdict_was_not_judged_by_that_judge(
