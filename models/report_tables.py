@@ -58,7 +58,7 @@ def pooled(arms: Sequence[Arm]) -> list[Arm]:
 def harm_table(arms: Sequence[Arm]) -> Table:
     """Harmful shares of reasoning and response, for each judge; ``n`` says where it gave no verdict on some."""
     rows = [
-        (line.task, arm.name, judge, _judged(sum(found.cells), line.n), cell(found.reasoning), cell(found.response))
+        (line.task, arm.name, judge, _judged(found.judged, line.n), cell(found.reasoning), cell(found.response))
         for arm in arms
         for line in lines(arm.of("harmful"))
         for judge, found in line.harm.items()
