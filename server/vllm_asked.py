@@ -52,7 +52,7 @@ def told(asked: Asked | None, prompt: str) -> str:
 
 
 class Listens:
-    """Sets ``ASKED`` for what runs inside, and changes nothing; but a purpose that would be lost is an error 400."""
+    """Sets ``ASKED`` for what runs inside, and changes nothing; what would be lost of a wish is an error 400."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -110,6 +110,9 @@ def _purpose(body: Body) -> str:
     except ValidationError as error:
         problems = [{**problem, "loc": ("body", "midcourse", *problem["loc"])} for problem in error.errors()]
         raise RequestValidationError(problems) from error
+    if ours is not None and ours.policy:
+        fix = "a request cannot strengthen the policy under vLLM; leave it out, or set it for the server"
+        raise RequestValidationError([{"type": "value_error", "loc": ("body", "midcourse", "policy"), "msg": fix}])
     return Request.model_construct(midcourse=ours, metadata=metadata if isinstance(metadata, dict) else None).purpose
 
 

@@ -1,7 +1,7 @@
 """The network under onnxruntime: what it has read stays read, and who else is in a call changes nothing of note.
 
-Mostly on the graph in float32, which rounds nowhere else. An int8 graph takes the scale of its activations over a whole
-call, so that what is read in other parts differs by a rounding there, and each ask has a call of its own.
+Mostly on the graph in float32, which rounds nowhere else. In an int8 graph the last bit of a sum may tip an entry to
+the next step, so that each ask has a call of its own.
 """
 
 from itertools import pairwise
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midcourse.models.network import Answer, Ask, Network
-from midcourse.train.cue_export import quantised
 from midcourse.train.cue_graph import graph_of
+from midcourse.train.cue_int8 import quantised
 from midcourse.train.cue_net import OUTPUTS
 from tests.tiny_judge import arrays, exact, network, tiny_net
 

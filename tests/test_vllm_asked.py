@@ -124,6 +124,7 @@ async def test_the_purpose_is_ours_or_in_the_metadata(fields: dict[str, Any], pu
     [
         ({"purpose": "two words"}, "midcourse.purpose"),
         ({"purpose": 5}, "midcourse.purpose"),
+        ({"policy": {"reasoning": {"threshold": 0.1}}}, "midcourse.policy"),
         ({"purpos": "eval"}, "midcourse.purpos"),
         ("eval", "midcourse"),
     ],
