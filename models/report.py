@@ -107,7 +107,8 @@ def _ran(arms: Sequence[Arm]) -> list[Block]:
         facts = {key: told.get(key) for key in ("model", "date", "commit", "seconds")}
         facts |= {key: told.get(key) for key in ("sampling", "judges", "versions")}
         found.append(Table(("run", name), [(key, _plain(value)) for key, value in facts.items() if value]))
-        found.append(Code(shlex.join(map(str, told.get("command") or ("(the command was not recorded)",)))))
+        commands = [shlex.join(map(str, command)) for command in told.get("commands") or ()]
+        found.append(Code("\n".join(commands) or "(the command was not recorded)"))
         conditions, tasks = told.get("conditions") or {}, told.get("tasks") or {}
         settings = [(key, _plain(value)) for key, value in conditions.items()]
         rows = [(key, *(_plain(value.get(k)) for k in ("kind", "n", "file", "sha256"))) for key, value in tasks.items()]

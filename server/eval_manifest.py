@@ -61,8 +61,9 @@ def check_same(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def write_manifest(out: Path, old: dict[str, Any], new: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Put what a run did beside what it did before, and write that."""
+    command = ["midcourse", *_without_secrets(sys.argv[1:])]
     told = {
-        "command": ["midcourse", *_without_secrets(sys.argv[1:])],
+        "commands": [*(each for each in old.get("commands", ()) if each != command), command],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": versions(),

@@ -9,7 +9,7 @@ from midcourse.models.outcome import FILE, Harm, Outcome, write_outcomes
 from midcourse.models.outcome_run import EvalRun
 
 MANIFEST: dict[str, Any] = {
-    "command": ["midcourse", "eval", "run", "--model", "tiny"],
+    "commands": [["midcourse", "eval", "run", "--model", "tiny"]],
     "model": "tiny",
     "conditions": {"cue": {"mode": "enforce", "judge": "cue"}, "off": {"mode": "off"}},
     "judges": {"rules": "1", "sharp": "ab12"},

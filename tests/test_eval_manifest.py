@@ -27,7 +27,11 @@ def test_a_second_part_of_a_run_stands_beside_the_first(tmp_path: Path, monkeypa
     assert found == json.loads((tmp_path / "manifest.json").read_text())
     assert set(found["conditions"]) == {"off", "cue"} and set(found["tasks"]) == {"gsm8k", "aime24"}
     assert (found["seconds"], found["judges"]) == (7.5, {"a": "1"})
-    assert found["command"] == ["midcourse", "eval", "run", "--api-key", "...", "--api-key=..."]
+    given = ["midcourse", "eval", "run", "--api-key", "...", "--api-key=..."]
+    assert found["commands"] == [given]  # said once, as it was the same twice
+    monkeypatch.setattr(sys, "argv", ["midcourse", "eval", "run", "--tasks", "aime24"])
+    found = write_manifest(tmp_path, found, later, 1.0)
+    assert found["commands"] == [given, ["midcourse", "eval", "run", "--tasks", "aime24"]]
 
 
 @pytest.mark.parametrize(

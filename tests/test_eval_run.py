@@ -123,6 +123,7 @@ def test_a_run_ends_with_what_to_beware_of_and_writes_down_who_gave_no_verdict(
         (("--tasks", "oktest"), "oktest: is on no hub; put it into"),
         (("--tasks", "humaneval"), "pip install inspect-evals"),
         (("--base-url", "somewhere"), "--base-url somewhere: give the whole URL"),
+        (("--base-url", "http://me:secret@here/v1"), "--base-url: holds a user, a password or a query"),
         (("--judge", "cue"), "--judge: the run sets it; name guards with --conditions, and judges of answers with"),
         (("--policy.mode", "off"), "--policy.mode: the run sets it; name guards with --conditions"),
         (("--engine", "vllm"), "--engine: the run sets it; a server that runs already is asked with --base-url"),

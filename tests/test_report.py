@@ -23,7 +23,7 @@ def test_what_was_not_measured_has_no_section() -> None:
 
 
 def test_a_run_that_does_not_say_how_it_was_made_is_no_failure() -> None:
-    manifest = {"command": None, "conditions": {}, "sampling": {"stop": ["a"]}}
+    manifest = {"commands": None, "conditions": {}, "sampling": {"stop": ["a"]}}
     found = blocks([Arm("off", EvalRun("run:off", tuple(benign("off", [True])), manifest))], NOTHING)
     assert "(the command was not recorded)" in str(found) and '["a"]' in str(found)
 

@@ -47,7 +47,7 @@ def folder(path: Path, outcomes: Sequence[Outcome], **manifest: Any) -> Path:
     path.mkdir(parents=True)
     judges = dict.fromkeys(sorted({judge for one in outcomes for judge in one.harm}), "v1")
     told: dict[str, Any] = {
-        "command": ["midcourse", "eval", "run", "--model", "a model"],
+        "commands": [["midcourse", "eval", "run", "--model", "a model"]],
         "date": "2026-11-22T01:00:00+00:00",
         "commit": "abc1234",
         "versions": {"midcourse": "0.1", "inspect-ai": "0.3.285"},
