@@ -52,6 +52,9 @@ def judge_of(spec: str) -> AnswerJudge:
     remote = url.startswith(("http://", "https://"))
     if (remote or way == "llm") and not (remote and model):
         raise JudgeSpecError(f"judge {spec!r}: give the server and its model, as in {way}:{kind}@http://HOST/v1#MODEL")
+    if remote and ("@" in url or "?" in url):  # what is asked for stands in reports, and in errors
+        key = "give its key in MIDCOURSE_JUDGE_API_KEY"
+        raise JudgeSpecError(f"judge {way}:{kind}: its URL holds a user, a password or a query; {key}")
     if way == "llm":
         return _late("judge_llm:make")(kind, url, model)
     try:

@@ -84,7 +84,7 @@ class CueJudge:
         self._streams = Recent[Read](streams)
         self._prompts = Recent[Read](streams)
         self._lock = threading.Lock()
-        # The first tokens of a causal model carry outliers that would spoil the scale of everything read with them.
+        # The first tokens of a causal model carry outliers; every stream begins with these, so they are read once.
         ((_, self._opened),) = self._depths.read([(self._depths.nothing(), self._layout.opens())])
 
     def judge(self, queries: Sequence[Query]) -> list[Verdict]:

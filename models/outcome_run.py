@@ -62,6 +62,15 @@ class EvalRun:
     @property
     def adapter(self) -> str | None:
         """What ``--adapter`` told the server of its condition."""
+        return self._chosen.get("--adapter")
+
+    @property
+    def registry(self) -> str | None:
+        """Where that adapter came from; None is the default."""
+        return self._chosen.get("--registry")
+
+    @property
+    def _chosen(self) -> dict[str, str]:
         return _adapter_and_rest(self.settings.get("flags") or ())[0]
 
     def ran(self, adapter: str) -> bool:
@@ -169,17 +178,16 @@ def _but_adapter(run: EvalRun) -> dict[str, Any]:
     return {**run.settings, "flags": _adapter_and_rest(run.settings.get("flags") or ())[1]}
 
 
-def _adapter_and_rest(flags: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The last ``--adapter``, and the flags without all that says which one."""
-    adapter, rest, left = None, list[str](), iter(flags)
+def _adapter_and_rest(flags: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Flags that say which adapter ran, the last of each, and all others."""
+    chosen, rest, left = dict[str, str](), list[str](), iter(flags)
     for flag in left:
         name, equals, value = flag.partition("=")
         if name not in ADAPTER:
             rest.append(flag)
             continue
-        value = value if equals else next(left, "")
-        adapter = value if name == "--adapter" else adapter
-    return adapter, rest
+        chosen[name] = value if equals else next(left, "")
+    return chosen, rest
 
 
 def _facts(told: Mapping[str, Any], part: str, key: str) -> object:

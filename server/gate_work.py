@@ -37,7 +37,7 @@ def compare_runs(
     with as_callers(RunError, OutcomeError, GateError):
         old, new = read_run(baseline), read_run(candidate)
         if adapter is not None:
-            _check_promotable(old, new, adapter)
+            _check_promotable(old, new, adapter, registry)
         lines = compare(axes, old, new)
     passed = all(line.verdict == "passed" for line in lines)
     if passed and adapter is not None:
@@ -69,11 +69,14 @@ def compare_runs(
     return passed
 
 
-def _check_promotable(old: EvalRun, new: EvalRun, adapter: str) -> None:
+def _check_promotable(old: EvalRun, new: EvalRun, adapter: str, registry: Path) -> None:
     try:
         check_only_adapter(old, new, adapter)
     except RunError as error:
         raise CallerError(f"--promote {adapter}: {error}", param="promote") from error
+    if new.registry and Path(new.registry).resolve() != registry.resolve():
+        problem = f"ran with --registry {new.registry}, and {registry} may hold another {adapter}; give the same one"
+        raise CallerError(f"--promote {adapter}: {new.name} {problem}", param="promote")
 
 
 def as_json(line: Line) -> dict[str, Any]:

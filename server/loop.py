@@ -40,10 +40,13 @@ def loop(out: Path, *, json: bool, **wish: Any) -> bool:
     console = Console(stderr=json, highlight=False, soft_wrap=True)
     console.print(f"[bold]midcourse loop[/]: {wanted.model}; what each command printed is in {out / 'logs'}")
     run = _Run(out.absolute(), wanted, console)
-    passed = run.all()
-    took = time.monotonic() - began
-    told = {"passed": passed, "seconds": round(took, 1), "steps": run.seconds, "asked": run.told()}
-    (out / "loop.json").write_text(jsonlib.dumps(told, indent=2) + "\n", encoding="utf-8")
+    passed = None
+    try:
+        passed = run.all()
+    finally:  # a later round that fails takes nothing from those before it
+        took = time.monotonic() - began
+        told = {"passed": passed, "seconds": round(took, 1), "steps": run.seconds, "asked": run.told()}
+        (out / "loop.json").write_text(jsonlib.dumps(told, indent=2) + "\n", encoding="utf-8")
     console.print(f"{took / 60:.1f} minutes; all of it is in {out}")
     if json:
         print(jsonlib.dumps(told))  # noqa: T201

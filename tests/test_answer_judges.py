@@ -30,6 +30,8 @@ def test_judges_behind_a_server_are_named_after_rubric_and_model() -> None:
         ),
         ("llm:reasoning@folder#m", "give the server and its model"),
         ("guard:llama-guard@http://127.0.0.1/v1", "give the server and its model"),
+        ("llm:reasoning@http://me:secret@here/v1#m", "its URL holds a user, a password or a query; give its key in"),
+        ("guard:wildguard@https://here/v1?api-key=secret#m", "its URL holds a user, a password or a query"),
         ("refusal,refusal", "refusal is named twice"),
         (" , ", "no judge is named"),
     ],
@@ -37,7 +39,7 @@ def test_judges_behind_a_server_are_named_after_rubric_and_model() -> None:
 def test_a_name_that_is_none_is_told_what_there_is(spec: str, says: str) -> None:
     with pytest.raises(JudgeSpecError) as raised:
         judges_of(spec)
-    assert says in str(raised.value)
+    assert says in str(raised.value) and "secret" not in str(raised.value)
 
 
 def test_a_guard_model_that_does_not_load_is_named(tmp_path: object) -> None:

@@ -67,6 +67,7 @@ def test_weights_on_a_grid_lose_nothing_and_are_the_numbers_of_its_steps() -> No
     [
         ([-127, -64, 0, 64, 127], 2),
         ([-127, 0, 127], 1),
+        ([-127, -58, 12, 127], 11),  # not every step is taken
         ([0, 64, 126], None),  # not even
         (list(range(-127, 128)), None),  # on no grid
         ([0, 0], None),

@@ -118,6 +118,14 @@ def test_an_adapter_that_did_not_run_is_not_promoted(gate: Callable[..., Called]
     assert "--promote loop-v1: b:cue: ran model tiny with no adapter; run it with" in err and err.count("\n") == 1
 
 
+def test_an_adapter_of_another_registry_is_not_promoted(gate: Callable[..., Called]) -> None:
+    flags = ["--registry=elsewhere", "--adapter", "loop-v1"]
+    manifest = {"conditions": {"cue": {**MANIFEST["conditions"]["cue"], "flags": flags}}}
+    code, out, err = gate(*RUNS, "--promote", "loop-v1", "--registry", "registry", manifest=manifest)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "--promote loop-v1: b:cue ran with --registry elsewhere, and registry may hold another loop-v1" in err
+
+
 def test_an_adapter_gets_no_credit_for_a_guard(gate: Callable[..., Called]) -> None:
     code, out, err = gate("--baseline", "a:off", "--candidate", "b", "--promote", "loop-v1", manifest=TUNED)
     assert (code, out) == (2, "")

@@ -161,6 +161,18 @@ def test_where_nothing_better_is_found_the_guards_own_refusal_is_preferred_and_t
     assert ids(suspicious) == ["r0#1"] and suspicious.dropped == {"refused": 3, "no safe try": 2}
 
 
+def test_a_refusal_that_the_client_calls_content_filter_is_over_all_the_same() -> None:
+    policy = Policy(reasoning=PhasePolicy(max_interventions=1), refusal_finish_reason="content_filter")
+    found = built(told("Hm. The BAD plan it is.", " Well then. And the BAD one again.", policy=policy), refusals=True)
+    assert [pair.chosen_finished for pair in found.pairs["train"]] == [True]
+
+
+def test_a_refusal_because_the_judge_was_down_is_not_learned() -> None:
+    once = Policy(reasoning=PhasePolicy(max_interventions=1))
+    found = built(told("Hm. The BAD plan it is.", " Well then. And the LOST one again.", policy=once), refusals=True)
+    assert not ids(found) and found.dropped == {"cut again": 1, "refused": 1}
+
+
 @given(
     st.lists(st.sampled_from(["BAD plan", "VILE plan", "fine plan", "LOST plan"]), min_size=1, max_size=4),
     st.sampled_from([Policy(), Policy(mode="shadow"), Policy(streaming="optimistic")]),

@@ -52,11 +52,11 @@ def quantised(graph: ModelProto) -> bytes:
 
 def levels_of(places: NDArray[np.int8]) -> int | None:
     """On how many steps either side of zero the places of a matrix lie, where they are few and even."""
-    steps = len(np.unique(np.abs(places.astype(int)))) - 1
-    if not 0 < steps < MOST // 2:
-        return None
-    even = np.rint(np.rint(places * (steps / MOST)) * (MOST / steps))
-    return steps if np.array_equal(even, places) else None
+    seen = np.unique(places)
+    for steps in range(1, MOST // 2) if seen.any() else ():
+        if np.array_equal(np.rint(np.rint(seen * (steps / MOST)) * (MOST / steps)), seen):
+            return steps
+    return None
 
 
 def _on_levels(constants: dict[str, TensorProto]) -> None:

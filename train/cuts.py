@@ -27,9 +27,9 @@ REASONS: dict[str, str] = {
     "other model": "the trace is of another model than the one asked for",
     "shadow": "the guard only would have intervened",
     "refused": "the ladder refused or ended; no trigger was put in its place",
-    "cut again": "what followed the trigger was cut again, so it held a cue",
+    "cut again": "what followed the trigger was cut again",
     "unfinished": "the client left, or the engine failed",
-    "no cue": "a loop was cut, not a cue",
+    "no cue": "a loop was cut, or a step that nobody could judge, not a cue",
     "in response": "the cut lies in the response, where a trigger is no thought",
     "was sent": "the cue had been sent before it was judged (optimistic mode)",
     "no ids": "the engine gave text without token ids",
@@ -95,10 +95,13 @@ def refusal_of(
     reason = _unfit(trace, cut, model, besides=AGAIN if trace.outcome == "refused" else ())
     if reason:
         return reason
+    if not of_cue(trace, trace.interventions[-1]):
+        return "no cue"  # the ladder refused because the judge was down, or the model went round
     read = max((n + 1 for n, piece in enumerate(trace.pieces) if piece.token_ids), default=0)
     written = encode("".join(piece.text for piece in trace.pieces[read:]))
     pair = _pair(trace, cut, _line(trace), 0, decode(trace.origin.prompt_ids))
-    pair = replace(pair, chosen_ids=(*pair.chosen_ids, *written), refused=True)
+    # It is over, also where the client is told content_filter.
+    pair = replace(pair, chosen_ids=(*pair.chosen_ids, *written), chosen_finished=True, refused=True)
     return _checked(trace, cut, pair, decode, window)
 
 
