@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midcourse.models.layout import OPENS, TURNS, Layout, Limits
+from midcourse.models.layout import ENDS, OPENS, TURNS, Layout, Limits, plain_end
 from tests.tiny_judge import TEXTS, tokenizer
 
 LAYOUT = Layout(tokenizer(), Limits())
@@ -31,7 +31,8 @@ def test_the_tokens_of_a_step_do_not_depend_on_what_stands_beside_it(one: str, o
 def test_any_text_is_at_least_one_token_and_never_too_many(text: str) -> None:
     assert 1 <= len(SMALL.step(text)) <= 7
     assert 1 <= len(SMALL.prompt(text)) <= 12 + len(SMALL.prompt("")) - 1
-    assert SMALL.step(text) == LAYOUT.step(text)[:7]
+    small, large = SMALL.step(text), LAYOUT.step(text)
+    assert small[:6] == large[:6] and small[-1] == large[-1]
 
 
 @given(anything)
@@ -48,9 +49,42 @@ def test_of_a_long_prompt_the_beginning_and_the_end_are_read() -> None:
     assert text_of(whole).endswith(f"bread in the oven{TURNS}")
 
 
-def test_of_a_long_step_the_beginning_is_read() -> None:
-    assert text_of(LAYOUT.step("flour " * 500)).startswith(" flour flour")
-    assert len(LAYOUT.step("flour " * 500)) == 150
+def test_of_a_long_step_the_beginning_is_read_and_its_end_is_plain() -> None:
+    long = LAYOUT.step("flour " * 500)
+    assert text_of(long).startswith(" flour flour") and text_of(long).endswith("flour.")
+    assert len(long) == 150
+
+
+@pytest.mark.parametrize(
+    ("step", "read"),
+    [
+        ("I will bake it .", "I will bake it."),
+        ("`I will bake it.`", "`I will bake it."),
+        ("I will bake it ;", "I will bake it."),
+        ("I will  bake\t it~", "I will bake it."),
+        ("I will bake it", "I will bake it."),
+        ("Shall I bake it ? ;)", "Shall I bake it?"),
+        ("Flour , sugar :", "Flour , sugar:"),
+        ("So ... #", "So..."),
+        ("Now ! *", "Now!"),
+        ("我会写。", "我会写."),
+        ("मैं लिखूँगी।", "मैं लिखूँगी."),
+        ("- ", "-"),
+        ("", ""),
+    ],
+)
+def test_a_step_is_read_with_a_plain_end(step: str, read: str) -> None:
+    assert plain_end(step) == read
+
+
+@pytest.mark.parametrize("end", sorted(ENDS))
+def test_ends_that_writers_use_stay(end: str) -> None:
+    assert plain_end(f"I will bake it{end}") == f"I will bake it{end}"
+
+
+@given(anything)
+def test_a_plain_end_stays_plain(text: str) -> None:
+    assert plain_end(plain_end(text)) == plain_end(text)
 
 
 def test_the_tail_is_the_last_steps_that_fit() -> None:
