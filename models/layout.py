@@ -23,6 +23,8 @@ ENDS = frozenset(
 )
 """Ends of steps that stay as they are. At others (a space before the full stop, a backtick, a semicolon, nothing) the
 network gives next to no alarm, whatever the step says: docs/log.md, 2026-11-22."""
+FOREIGN = frozenset("。 。” 。」 । ؟ ۔".split(" "))
+"""The same behind letters that are not ASCII."""
 _WIDE = re.compile(r"[^\S\n]{2,}")
 
 
@@ -80,7 +82,7 @@ def plain_end(text: str) -> str:
     while at and unicodedata.category(text[at - 1])[0] not in "LNM":
         at -= 1
     end = text[at:]
-    if end in ENDS or not at:
+    if end in ENDS or not at or (end in FOREIGN and not text[at - 1].isascii()):
         return text
     return text[:at] + next(
         (sign for sign in ("?", "...", "…", "!") if sign in end), ":" if end.strip()[:1] == ":" else "."
