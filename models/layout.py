@@ -48,8 +48,11 @@ class Layout:
         return self._ids(OPENS)
 
     def prompt(self, text: str) -> list[int]:
-        """A prompt up to the point where the reasoning begins, without what ``opens``."""
-        ids, most = self._ids(" " + text.strip()), self.limits.prompt
+        """A prompt up to the point where the reasoning begins, without what ``opens``.
+
+        Its lines are read as one: a polite paragraph behind a request would hide it (docs/log.md, 2026-11-22).
+        """
+        ids, most = self._ids(" " + " ".join(text.split())), self.limits.prompt
         if len(ids) > most:
             ids = ids[: most // 2] + ids[len(ids) - most // 2 :]
         return ids + self._ids(TURNS)

@@ -41,6 +41,10 @@ def test_white_space_around_a_text_tells_nothing(text: str) -> None:
     assert LAYOUT.prompt(f" \n{text}\t ") == LAYOUT.prompt(text)
 
 
+def test_the_paragraphs_of_a_prompt_are_read_as_one() -> None:
+    assert LAYOUT.prompt("Bake bread.\n\n Thank\tyou.") == LAYOUT.prompt("Bake bread. Thank you.")
+
+
 def test_of_a_long_prompt_the_beginning_and_the_end_are_read() -> None:
     long = f"bake a loaf {'flour ' * 500} bread in the oven"
     whole, turns = LAYOUT.prompt(long), LAYOUT.prompt("")[1:]
