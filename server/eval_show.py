@@ -25,8 +25,7 @@ def show(console: Console, lines: Sequence[Line]) -> None:
         counts = [f"{line.interventions:.2f}", f"{line.tokens:.0f}"]
         shares = [shown(each) for each in (line.refused, line.correct, line.cut)]
         rest.add_row(line.task, line.condition, str(line.n), *shares, *counts)
-    if not console.is_terminal:  # nobody knows how wide a file is
-        console.width = max(console.width, WIDE)
+    widen(console)
     if harm.row_count:
         console.print(harm)
         console.print(
@@ -39,6 +38,12 @@ def show(console: Console, lines: Sequence[Line]) -> None:
         "Intervals of 95 %. Cut off: by the limit of tokens. "
         "Interventions and tokens (generated, sent or not) are means of an answer."
     )
+
+
+def widen(console: Console) -> None:
+    """Room for a table where there is no terminal: nobody knows how wide a file is."""
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
 
 
 def shown(of: Estimate) -> str:

@@ -20,7 +20,7 @@ from midcourse.models.outcome import OutcomeError
 from midcourse.models.outcome_run import EvalRun, RunError, check_only_adapter, read_run
 from midcourse.models.registry import Registry
 from midcourse.server.errors import CallerError, ConfigError, as_callers
-from midcourse.server.eval_show import WIDE
+from midcourse.server.eval_show import widen
 from midcourse.server.gate_show import facts_of, notes_of, reason, shown, table_of, table_of_lines, told
 from midcourse.server.settings_text import load_yaml
 
@@ -56,8 +56,7 @@ def compare_runs(
         typer.echo(jsonlib.dumps(found, indent=2))
         return passed
     console = Console()
-    if not console.is_terminal:  # nobody knows how wide a file is
-        console.width = max(console.width, WIDE)
+    widen(console)
     console.print(table_of_lines(lines))
     for note in notes_of(lines):
         typer.echo(note)
