@@ -52,7 +52,7 @@ def judge_of(spec: str) -> AnswerJudge:
     remote = url.startswith(("http://", "https://"))
     if (remote or way == "llm") and not (remote and model):
         raise JudgeSpecError(f"judge {spec!r}: give the server and its model, as in {way}:{kind}@http://HOST/v1#MODEL")
-    if remote and ("@" in url or "?" in url):  # what is asked for stands in reports, and in errors
+    if remote and not is_bare(url):
         key = "give its key in MIDCOURSE_JUDGE_API_KEY"
         raise JudgeSpecError(f"judge {way}:{kind}: its URL holds a user, a password or a query; {key}")
     if way == "llm":
@@ -63,6 +63,11 @@ def judge_of(spec: str) -> AnswerJudge:
         )
     except LookupError as error:
         raise JudgeSpecError(f"judge {spec!r}: {error}") from error
+
+
+def is_bare(url: str) -> bool:
+    """Whether a server's URL is without user, password and query: it stands in manifests, reports and errors."""
+    return "@" not in url and "?" not in url
 
 
 def judges_of(specs: str) -> list[AnswerJudge]:

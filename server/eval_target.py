@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from midcourse.models.answer_judges import is_bare
 from midcourse.server.config import overrides_of
 from midcourse.server.errors import CallerError, EngineError
 from midcourse.server.eval_run import Target
@@ -38,7 +39,7 @@ def target_of(model: str, url: str | None, key: str, *, midcourse: bool | None, 
         raise CallerError(f"{flags[0]}: unexpected; with --base-url, nothing is set by flags of serve")
     if not url.startswith(("http://", "https://")):
         raise CallerError(f"--base-url {url}: give the whole URL, as in http://127.0.0.1:8000/v1", param="base_url")
-    if "@" in url or "?" in url:  # it would stand in the manifest, and some clients drop it
+    if not is_bare(url):
         raise CallerError("--base-url: holds a user, a password or a query; give a key by --api-key", param="base_url")
     url = url.rstrip("/")
     return Target(model, url, key, _is_ours(url, key) if midcourse is None else midcourse)
