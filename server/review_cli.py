@@ -192,6 +192,11 @@ def rules(
         return
     Console().print(_table(given, applied))
     typer.echo(f"your policies: {', '.join(given.policies)}")
+    if applied.other_policies:
+        typer.echo(
+            f"{applied.other_policies} of the traces had another policy: wished for by a request, or its server has"
+            " other settings than these (--config)"
+        )
     if dry_run:
         typer.echo("dry run: nothing was changed")
 
@@ -205,22 +210,25 @@ class _Applied(NamedTuple):
     """How many each rule decided, by its name, and how many none did.
 
     ``by_hand``: a person had decided about them, whom no rule overrules. ``moved_on``: they changed while we looked.
+    ``other_policies``: of those that rules looked at, how many were not judged by a policy of the operator's.
     """
 
     rules: dict[str, int]
     undecided: int = 0
     by_hand: int = 0
     moved_on: int = 0
+    other_policies: int = 0
 
 
 def _apply(given: Rules, traces: Store, where: Filters, decision: Decision | None) -> _Applied:
     """Decide by rules; without a decision to fill in, nothing is changed."""
-    counts, undecided, by_hand, moved_on = {rule.name: 0 for rule in given.rules}, 0, 0, 0
+    counts, undecided, by_hand, moved_on, others = {rule.name: 0 for rule in given.rules}, 0, 0, 0, 0
     now, batch = time.time(), list[tuple[Trace, Rule]]()
     for trace in traces.iterate(where):
         if trace.review != "pending" and trace.reviewed is not None and trace.reviewed.rule is None:
             by_hand += 1
             continue
+        others += trace.origin.policy not in given.policies
         rule = given.first(trace, now)
         if rule is None:
             undecided += 1
@@ -231,7 +239,7 @@ def _apply(given: Rules, traces: Store, where: Filters, decision: Decision | Non
         if len(batch) >= PAGE:
             moved_on += _write(traces, batch, decision)
             batch.clear()
-    return _Applied(counts, undecided, by_hand, moved_on + _write(traces, batch, decision))
+    return _Applied(counts, undecided, by_hand, moved_on + _write(traces, batch, decision), others)
 
 
 def _write(traces: Store, batch: Iterable[tuple[Trace, Rule]], decision: Decision | None) -> int:

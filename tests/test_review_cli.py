@@ -112,6 +112,7 @@ def test_the_shipped_rules_are_printed_counted_and_applied(run: Run, url: str, t
     assert "dry run: nothing was changed" in dry.stdout and states(url) == before
     assert f"your policies: {Policy().hash}" in dry.stdout
     assert "wished-for  quarantined       4" in dry.stdout  # those of the fixture name no policy at all
+    assert "4 of the traces had another policy" in dry.stdout and "--config" in dry.stdout
     told = json.loads(run("rules", str(file), "--json", "--by", "kim").stdout)
     assert told["rules"] == {
         "wished-for": 4, "held-out": 1, "unfinished": 0, "not-judged": 0, "in-doubt": 0, "corrected": 1
@@ -138,7 +139,7 @@ def test_the_policy_of_a_settings_file_is_the_operators(run: Run, url: str, tmp_
     store.put([replace(a_trace("mine"), origin=Origin(policy=Policy(seed=7).hash))])
     store.close()
     told = json.loads(run("rules", str(rules), "--config", str(settings), "--json").stdout)
-    assert (told["rules"], told["undecided"]) == ({"mine": 1}, 3)
+    assert (told["rules"], told["undecided"], told["other_policies"]) == ({"mine": 1}, 3, 3)
     policy = Policy(seed=7)
     collected = [with_one_trigger(policy, trigger).hash for trigger in POOL]
     assert told["operator_policies"] == [policy.hash, *collected]
