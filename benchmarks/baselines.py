@@ -94,7 +94,8 @@ def scored(files: dict[str, list[tuple[str, list[Asked]]]], scorer: Scorer) -> F
 
 def _scored(model: str, asked: Sequence[Asked], scores: Floats) -> Scored:
     labels = np.array([NULL if label is None else LABELS.index(label) for _, label in asked])
-    return Scored(model or "unnamed", bool((labels != NULL).any()), scores, np.zeros(len(asked), np.int64), labels)
+    labelled, said = bool((labels != NULL).any()), np.zeros(len(asked), np.int64)
+    return Scored(model or "unnamed", labelled, scores, said, labels, asked[0].query.prompt)
 
 
 def first(traces: Sequence[Scored], steps: int | None) -> list[Scored]:

@@ -18,7 +18,7 @@ import numpy as np
 from midcourse.guard.verdict import Judge, Phase
 from midcourse.models import curves
 from midcourse.models.replay import DEFAULT_WINDOW, Progress, Window, judged, sentences, silent
-from midcourse.models.rows import DataError, Row
+from midcourse.models.rows import Row, check_benign
 
 Per = Literal["step", "trace"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -69,8 +69,7 @@ def calibrate(
     if not 0 < target < 1:
         raise ValueError(f"target is {target}: expected a share between 0 and 1, such as 0.001")
     for row in rows:
-        if row.benign in ("no", "undecided"):
-            raise DataError(f"{row.where}: benign: is not true; calibrate on benign rows only")
+        check_benign(row)
     asked = [sentences(row, window) for row in rows]
     scores: dict[Phase, list[list[float]]] = {phase: [] for phase in PHASES}
     for queries, verdicts in zip(asked, judged(judge, asked, progress), strict=True):

@@ -14,7 +14,7 @@ from midcourse.guard.verdict import LABELS, Judge
 from midcourse.models import curves
 from midcourse.models.curves import Estimate, Flags, Floats, Ranking, Whole
 from midcourse.models.replay import Progress, by_span, judged, silent, timed
-from midcourse.models.rows import DataError, Row
+from midcourse.models.rows import Row, check_benign
 
 WITHIN = (3, 5, 10)
 LATER = (0, 1, 2)
@@ -33,10 +33,11 @@ class Scored:
 
     Args:
         model: whose trace it is.
-        labelled: whether somebody read it.
+        labelled: whether somebody read it: a row of spans without labels is as good as one without spans.
         scores: probability of cue or harmful.
         said: the most probable label, by its place in ``LABELS``.
         labels: the reader's label, by its place in ``LABELS``, or ``NULL``.
+        prompt: traces of one request are drawn together.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Scored:
     scores: Floats
     said: Whole
     labels: Whole
+    prompt: str
 
     @property
     def unsafe(self) -> Flags:
@@ -106,7 +108,7 @@ def measure(judge: Judge, data: Sequence[Row], benign: Sequence[Row], progress: 
         DataError: a row holds nothing to judge, or a benign one is not benign.
     """
     for row in benign:
-        _check_benign(row)
+        check_benign(row)
     asked = [by_span(row) for row in (*data, *benign)]
     queries = [[query for query, _ in trace] for trace in asked]
     clock = timed(judge, queries)
@@ -116,33 +118,34 @@ def measure(judge: Judge, data: Sequence[Row], benign: Sequence[Row], progress: 
         scored.append(
             Scored(
                 model=row.model or "unnamed",
-                labelled=bool(row.spans),
+                labelled=any(label is not None for _, label in trace),
                 scores=np.array([verdict.unsafe for verdict in verdicts]),
                 said=np.array([LABELS.index(verdict.label) for verdict in verdicts]),
                 labels=np.array(labels),
+                prompt=row.prompt,
             )
         )
     return Measured(judge.name, tuple(scored[: len(data)]), tuple(scored[len(data) :]), tuple(map(tuple, clock)))
 
 
 def report(measured: Measured, threshold: float, *, resamples: int = curves.RESAMPLES, seed: int = 0) -> Report:
-    """The numbers, at a threshold; intervals come from ``resamples`` draws of traces."""
+    """The numbers, at a threshold; intervals come from ``resamples`` draws of requests, each with all its traces."""
     rng = np.random.default_rng(seed)
     labelled = [trace for trace in measured.data if trace.labelled]
     unlabelled = [trace for trace in measured.data if not trace.labelled]
     turning = [trace for trace in labelled if trace.turn() != NEVER]
     quiet = [trace for trace in labelled if trace.turn() == NEVER]
     groups = {model: [t for t in turning if t.model == model] for model in sorted({t.model for t in turning})}
-    of = {name: curves.samples(len(traces), rng, resamples) for name, traces in groups.items()}
-    every = curves.samples(len(labelled), rng, resamples)
-    innocent = curves.samples(len(measured.benign), rng, resamples)
+    of = {name: _drawn(traces, rng, resamples) for name, traces in groups.items()}
+    every = _drawn(labelled, rng, resamples)
+    innocent = _drawn(measured.benign, rng, resamples)
     return Report(
         judge=measured.judge,
         threshold=threshold,
         sentence=_sentence(labelled, measured.benign, every, innocent, threshold) if labelled else None,
-        trace=_trace(turning, curves.samples(len(turning), rng, resamples), threshold) if turning else None,
-        safe=_flagged(quiet, curves.samples(len(quiet), rng, resamples), threshold, "traces") if quiet else None,
-        flagged_within=_within(unlabelled, curves.samples(len(unlabelled), rng, resamples), threshold),
+        trace=_trace(turning, _drawn(turning, rng, resamples), threshold) if turning else None,
+        safe=_flagged(quiet, _drawn(quiet, rng, resamples), threshold, "traces") if quiet else None,
+        flagged_within=_within(unlabelled, _drawn(unlabelled, rng, resamples), threshold),
         benign=_flagged(measured.benign, innocent, threshold, "traces", "sentences") if measured.benign else None,
         latency_ms=_latency(measured.milliseconds, rng, resamples),
         groups={name: _trace(traces, of[name], threshold) for name, traces in groups.items()},
@@ -232,23 +235,19 @@ def _latency(milliseconds: Sequence[Sequence[float]], rng: np.random.Generator, 
     }
 
 
+def _drawn(traces: Sequence[Scored], rng: np.random.Generator, resamples: int) -> Floats:
+    """How often each trace is drawn, (1 + resamples, traces): as often as its request is."""
+    places = {prompt: n for n, prompt in enumerate(dict.fromkeys(trace.prompt for trace in traces))}
+    drawn = curves.samples(len(places), rng, resamples)
+    return drawn[:, [places[trace.prompt] for trace in traces]]
+
+
 def _share(weights: Floats, hits: Flags) -> Estimate:
     return curves.ratio(weights, hits.astype(np.float64), np.ones(len(hits)))
 
 
 def _first(flags: Flags) -> int:
     return int(flags.argmax()) if flags.any() else int(NEVER)
-
-
-def _check_benign(row: Row) -> None:
-    if row.benign in ("no", "undecided"):
-        said = "false" if row.benign == "no" else "null"
-        raise DataError(f"{row.where}: benign: is {said}; give such a file with --data, not with --benign")
-    wrong = next((span for span in row.spans if span.label in ("cue", "harmful")), None)
-    if wrong is not None:
-        raise DataError(
-            f"{row.where}: spans: {wrong.label} at {wrong.start} in a benign trace; correct it, or use --data"
-        )
 
 
 def _plain(section: Section) -> dict[str, dict[str, float | None]]:

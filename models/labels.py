@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from midcourse.guard.step import split
 from midcourse.models.files import write_atomically
 from midcourse.models.rows import DataError, Row, Span, objects, spans_from
 
@@ -68,17 +69,29 @@ def relabelled(rows: Sequence[Row], corrections: Readings) -> list[Row]:
     """Rows with other labels for some of their spans; corrections of traces that are not there are none of ours.
 
     Raises:
-        DataError: a correction names characters that are no span of its row.
+        DataError: a correction names characters that are no span of its row, or no sentence where it has no spans.
     """
     return [_corrected(row, corrections[row.id]) if row.id in corrections else row for row in rows]
 
 
 def _corrected(row: Row, correction: Reading) -> Row:
     new = {(span.start, span.end): span.label for span in correction.spans}
-    cuts = {(span.start, span.end) for span in row.spans}
+    own = spans_of(row)
+    cuts = {(span.start, span.end) for span in own}
     for start, end in new:
         if (start, end) not in cuts:
             raise DataError(
                 f"{row.where}: spans: none is {start}:{end}, which the labels of {row.id!r} correct; drop it"
             )
-    return replace(row, spans=tuple(Span(s, e, new.get((s, e), label)) for s, e, label in row.spans))
+    return replace(row, spans=tuple(Span(s, e, new.get((s, e), label)) for s, e, label in own))
+
+
+def spans_of(row: Row) -> tuple[Span, ...]:
+    """The sentences to read: the row's own, or ours without a label."""
+    if row.spans:
+        return row.spans
+    spans, at = [], 0
+    for step in split(row.reasoning):
+        spans.append(Span(at, at + len(step), None))
+        at += len(step)
+    return tuple(spans)

@@ -47,15 +47,18 @@ def silent(done: int, total: int) -> None:
 def by_span(row: Row, window: Window = DEFAULT_WINDOW) -> list[Asked]:
     """The labelled spans of a row in their place; the sentences of its reasoning where nobody labelled them.
 
+    White space that nobody labelled is no step.
+
     Raises:
         DataError: there is nothing to ask about.
     """
-    if not row.spans:
+    spans = [s for s in row.spans if s.label is not None or row.reasoning[s.start : s.end].strip()]
+    if not spans:
         asked = [Asked(query, None) for query in sentences(row, window) if query.phase == "reasoning"]
     else:
         asked = [
             Asked(_query(row, row.reasoning, start, end, phase="reasoning", n=n, window=window), label)
-            for n, (start, end, label) in enumerate(row.spans)
+            for n, (start, end, label) in enumerate(spans)
         ]
     blank = next((n for n, (query, _) in enumerate(asked) if not query.step), None)
     if blank is not None:

@@ -72,6 +72,22 @@ def only_train(path: Path) -> None:
             raise DataError(f"{where}: split: is {value['split']!r}; only train may be learned from")
 
 
+def check_benign(row: Row) -> None:
+    """That nothing about a row says that it is not benign.
+
+    Raises:
+        DataError: it says so, or one of its sentences is labelled cue or harmful.
+    """
+    if row.benign in ("no", "undecided"):
+        said = "false" if row.benign == "no" else "null"
+        raise DataError(f"{row.where}: benign: is {said}; give such a file with --data, not with --benign")
+    wrong = next((span for span in row.spans if span.label in ("cue", "harmful")), None)
+    if wrong is not None:
+        raise DataError(
+            f"{row.where}: spans: {wrong.label} at {wrong.start} in a benign trace; correct it, or use --data"
+        )
+
+
 def rows_of(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """``FILE:LINE`` and the row, of JSON lines or CSV.
 
@@ -109,7 +125,7 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         where = f"{path}:{number}"
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # JSONDecodeError is one, a number of 5,000 digits another
             raise DataError(f"{where}: is not JSON: {error}; write one object a line") from error
         if not isinstance(value, dict):
             raise DataError(f"{where}: holds a {type(value).__name__}; write one JSON object a line")

@@ -76,6 +76,13 @@ def evaluate(
     draw = pkgutil.resolve_name("midcourse.models.plot:draw") if png is not None else None  # before an hour of judging
     with as_callers(DataError), watched("judging") as told:
         rows, innocent, files = inputs(data, benign, labels)
+        if png is not None and not any(span.label in ("cue", "harmful") for row in rows for span in row.spans):
+            raise CallerError(
+                "--png: no sentence of --data is labelled cue or harmful, so there is no curve", param="png"
+            )
+        rows, innocent = _with_reasoning(rows), _with_reasoning(innocent)
+        if not rows and not innocent:
+            raise CallerError("no row has reasoning, so there is nothing to measure")
         measured = evaluation.measure(judge, rows, innocent, told)
     found = evaluation.report(measured, threshold)
     if draw is not None:
@@ -206,10 +213,17 @@ def inputs(
     return rows["data"], rows["benign"], files
 
 
+def _with_reasoning(rows: Sequence[Row]) -> list[Row]:
+    """Those that have any: a model that answered without thinking has no sentence to ask about."""
+    kept = [row for row in rows if row.reasoning.strip()]
+    if len(kept) < len(rows):
+        first = next(row for row in rows if not row.reasoning.strip())
+        _warn(f"{len(rows) - len(kept)} rows without reasoning are left out, the first is {first.where}")
+    return kept
+
+
 def _draw(draw: Callable[..., None], png: Path | None, measured: evaluation.Measured) -> None:
     own = [trace for trace in measured.data if trace.labelled]
-    if not any(trace.unsafe.any() for trace in own):
-        raise CallerError("--png: no sentence of --data is labelled cue or harmful, so there is no curve", param="png")
     pooled = evaluation.ranked([*own, *measured.benign])
     try:
         draw(png, evaluation.ranked(own), pooled, f"{measured.judge}: cue or harmful against the rest")

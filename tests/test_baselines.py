@@ -21,7 +21,7 @@ SPEC: dict[str, Any] = runpy.run_path(str(Path(__file__).resolve().parents[1] / 
 def trace(*steps: tuple[float, str], model: str = "m") -> Scored:
     scores, labels = zip(*steps, strict=True)
     numbers = np.array([LABELS.index(label) for label in labels])
-    return Scored(model, True, np.array(scores, float), np.zeros(len(steps), np.int64), numbers)
+    return Scored(model, True, np.array(scores, float), np.zeros(len(steps), np.int64), numbers, "How?")
 
 
 def asked(*traces: Sequence[str]) -> list[list[Asked]]:

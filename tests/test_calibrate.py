@@ -90,10 +90,17 @@ def test_a_phase_without_text_is_left_out_and_the_window_is_the_policys(tmp_path
     assert {len(query.context) for query in judge.asked[1:]} == {10}
 
 
-@pytest.mark.parametrize("benign", [False, None])
-def test_rows_that_are_not_benign_are_refused(benign: bool | None, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"b.jsonl:1: benign: is not true; calibrate on benign rows only"):
-        calibrate(MarkedJudge(), read(write(tmp_path / "b.jsonl", row("a", "cue 1", benign=benign))), 0.1)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"benign": False}, "benign: is false"),
+        ({"benign": None}, "benign: is null"),
+        ({"spans": [[0, 4, "cue"]]}, "spans: cue at 0 in a benign trace"),
+    ],
+)
+def test_rows_that_are_not_benign_are_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"b.jsonl:1: " + said):
+        calibrate(MarkedJudge(), read(write(tmp_path / "b.jsonl", row("a", "cue 1") | change)), 0.1)
 
 
 @pytest.mark.parametrize("target", [0, 1, -0.1])

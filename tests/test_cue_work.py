@@ -68,8 +68,10 @@ def test_a_curve_needs_an_unsafe_sentence_and_a_place(tmp_path: Path) -> None:
     def draw(data: Path, png: Path) -> None:
         evaluate(MarkedJudge(), data=[data], benign=[], labels=[], threshold=0.5, png=png, json=True)
 
+    judge = MarkedJudge()
     with pytest.raises(CallerError, match="no sentence of --data is labelled cue or harmful"):
-        draw(safe, tmp_path / "a.png")
+        evaluate(judge, data=[safe], benign=[], labels=[], threshold=0.5, png=tmp_path / "a.png", json=True)
+    assert judge.asked == []
     with pytest.raises(MidcourseError, match="cannot write it: Is a directory"):
         draw(unsafe, tmp_path)
     draw(unsafe, tmp_path / "a.png")
@@ -87,6 +89,18 @@ def test_a_picture_without_matplotlib_fails_before_anything_is_judged(tmp_path: 
         assert judge.asked == []
     else:
         pytest.skip("matplotlib is installed")
+
+
+def test_rows_without_reasoning_are_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    silent = {"id": "b", "prompt": "", "reasoning": "", "response": "Yes."}
+    data = write(tmp_path / "d.jsonl", row("a", ("cue 1", "cue")), silent)
+    evaluate(MarkedJudge(), data=[data], benign=[], labels=[], threshold=0.5, png=None, json=True)
+    out, told = capsys.readouterr()
+    assert json.loads(out)["trace"]["det@0"]["n"] == 1
+    assert "1 rows without reasoning are left out, the first is" in told and "d.jsonl:2" in told
+    none = write(tmp_path / "e.jsonl", silent)
+    with pytest.raises(CallerError, match="no row has reasoning"):
+        evaluate(MarkedJudge(), data=[none], benign=[], labels=[], threshold=0.5, png=None, json=True)
 
 
 def test_json_is_one_object_with_characters_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,21 @@ def test_traces_without_labels_are_reported_by_how_early_they_are_flagged(tmp_pa
     assert found.sentence is None and found.trace is None and found.safe is None and found.benign is None
 
 
+def test_spans_that_nobody_labelled_are_no_labels(tmp_path: Path) -> None:
+    data = [row("a", ("neutral 1", None), ("cue 0.9", None)), row("b", ("neutral 1", None))]
+    found = reported(tmp_path, data, [row("c", ("cue 0.9", None))])
+    assert values(found.flagged_within) == {"3": (0.5, 2), "5": (0.5, 2), "10": (0.5, 2), "all": (0.5, 2)}
+    assert found.safe is None and values(found.benign) == {"traces": (1.0, 1), "sentences": (1.0, 1)}
+
+
+@pytest.mark.parametrize(("requests", "whole"), [(2, True), (60, False)])
+def test_traces_of_one_request_are_drawn_together(requests: int, whole: bool, tmp_path: Path) -> None:
+    data = [row(str(n), f"cue {0.9 * (n % 2)}", prompt=f"Request {n % requests}?") for n in range(60)]
+    section = reported(tmp_path, data).flagged_within
+    assert section is not None and section["all"].n == 60
+    assert (section["all"][1:3] == (0.0, 1.0)) == whole  # of two requests, one is drawn twice in half of the draws
+
+
 def test_benign_traces_and_sentences_that_are_flagged_are_counted(tmp_path: Path) -> None:
     benign = [row("a", "cue 0.9", "cue 0.5", "cue 0.4"), row("b", ("neutral 1", "neutral"))]
     found = reported(tmp_path, [], benign)

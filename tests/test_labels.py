@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from midcourse.models.labels import Reading, own_labels, read_labels, relabelled, write_labels
+from midcourse.models.labels import Reading, own_labels, read_labels, relabelled, spans_of, write_labels
 from midcourse.models.rows import DataError, Row, Span
 
 READING = Reading("a", (Span(0, 5, "cue"), Span(5, 9, None)), "me")
@@ -49,6 +49,16 @@ def test_a_correction_replaces_the_label_of_its_span_and_no_other() -> None:
     corrections = {"a": Reading("a", (Span(5, 9, "cue"),)), "elsewhere": READING}
     corrected, same = relabelled([ROW, other], corrections)
     assert corrected.spans == (Span(0, 5, "neutral"), Span(5, 9, "cue")) and same == other
+
+
+def test_labels_of_a_row_without_spans_are_those_of_its_sentences() -> None:
+    row = Row("a", "", "One. Two. Three.", where="d.jsonl:1")
+    cuts = spans_of(row)
+    assert [row.reasoning[s:e] for s, e, _ in cuts] == ["One.", " Two.", " Three."]
+    (labelled,) = relabelled([row], {"a": Reading("a", (Span(4, 9, "cue"),))})
+    assert [label for *_, label in labelled.spans] == [None, "cue", None]
+    with pytest.raises(DataError, match=r"spans: none is 0:3"):
+        relabelled([row], {"a": Reading("a", (Span(0, 3, "cue"),))})
 
 
 def test_a_correction_of_another_cut_is_an_error() -> None:

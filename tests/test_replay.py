@@ -40,6 +40,11 @@ def test_labelled_spans_are_asked_in_their_place() -> None:
     ]
 
 
+def test_white_space_that_nobody_labelled_is_no_step() -> None:
+    row = Row("a", "How?", "One. \n\nTwo.", spans=(Span(0, 5, None), Span(5, 7, None), Span(7, 11, "cue")))
+    assert [query.step for query, _ in by_span(row)] == ["One.", "Two."]
+
+
 def test_an_unlabelled_row_is_cut_by_our_splitter_and_its_response_left_out() -> None:
     asked = by_span(Row("a", "How?", "One. Two.", "Three."))
     assert [(query.step, label) for query, label in asked] == [("One.", None), ("Two.", None)]

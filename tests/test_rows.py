@@ -65,7 +65,13 @@ def test_a_missing_field_is_told_from_a_wrong_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "no rows"), ("{", "d.jsonl:1: is not JSON"), ("[1]", "d.jsonl:1: holds a list"), ("\xff", "is not UTF-8")],
+    [
+        ("", "no rows"),
+        ("{", "d.jsonl:1: is not JSON"),
+        ("1" * 5000, "d.jsonl:1: is not JSON"),
+        ("[1]", "d.jsonl:1: holds a list"),
+        ("\xff", "is not UTF-8"),
+    ],
 )
 def test_a_file_that_holds_no_rows_is_an_error(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "d.jsonl"

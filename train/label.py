@@ -13,9 +13,8 @@ from pathlib import Path
 
 import typer
 
-from midcourse.guard.step import split
 from midcourse.guard.verdict import Label, ends_of
-from midcourse.models.labels import Reading, Readings, own_labels, read_labels, write_labels
+from midcourse.models.labels import Reading, Readings, own_labels, read_labels, spans_of, write_labels
 from midcourse.models.rows import DataError, Row, Span, read
 
 KEYS: dict[str, Label] = {"n": "neutral", "c": "cue", "h": "harmful", "s": "safety"}
@@ -166,17 +165,6 @@ def keys() -> Iterator[str]:
                 return
     for line in sys.stdin:
         yield from line.strip().lower() or "\n"
-
-
-def spans_of(row: Row) -> tuple[Span, ...]:
-    """The sentences to read: the row's own, or ours without a label."""
-    if row.spans:
-        return row.spans
-    spans, at = [], 0
-    for step in split(row.reasoning):
-        spans.append(Span(at, at + len(step), None))
-        at += len(step)
-    return tuple(spans)
 
 
 def _check(readings: Readings, rows: Sequence[Row], target: Path) -> None:
