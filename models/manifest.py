@@ -74,7 +74,7 @@ class Manifest(Record):
     Args:
         adapter: ``NAME-vN``.
         config_sha256: ``digest`` of ``config``.
-        parent: the version that it was trained on from, or that it is to replace.
+        parent: the version that it was trained on from; where nobody said, what served when it was published.
         created: seconds since the epoch, UTC.
         files: SHA-256 of each file.
     """

@@ -125,7 +125,7 @@ class Registry:
 
         Args:
             source: a PEFT folder; only the two files that make the adapter are taken.
-            parent: None is what serves under this name now.
+            parent: the version that it went on from; empty for none, None for what serves under this name now.
         """
         _check_name(name)
         _look_at(source)
@@ -134,11 +134,11 @@ class Registry:
                 shutil.rmtree(left, ignore_errors=True)
             adapter = Version(name, self._highest(name) + 1)
             before = self.alias(name).adapter
-            if parent is not None:
+            if parent:
                 self.manifest(parent)
             draft = self.folder / f".draft-{uuid.uuid4().hex}"
             try:
-                manifest = _draft(draft, source, str(adapter), run, parent or before)
+                manifest = _draft(draft, source, str(adapter), run, before if parent is None else parent or None)
                 draft.rename(self.folder / str(adapter))
             finally:
                 shutil.rmtree(draft, ignore_errors=True)

@@ -15,10 +15,12 @@ FIELDS = ("base_model", "method", "config", "data", "metrics")
 
 
 class RunFolder(NamedTuple):
-    """Where the adapter lies, and how it was made."""
+    """Where the adapter lies, how it was made, and the adapter's folder that it went on from, if it says so."""
 
     adapter: Path
     run: Run
+    parent: Path | None = None
+    knows_parent: bool = False
 
 
 def read_run(folder: Path, base: str | None = None) -> RunFolder:
@@ -39,7 +41,10 @@ def read_run(folder: Path, base: str | None = None) -> RunFolder:
             run = Run.of({key: told[key] for key in FIELDS if key in told})
         except (OSError, ValueError, TypeError) as error:
             raise AdapterError(f"{path}: {error}; give the folder of a run of midcourse train") from error
-        return RunFolder(folder / ADAPTER, run)
+        parent = told.get("parent") or {}
+        return RunFolder(
+            folder / ADAPTER, run, Path(parent["adapter"]) if "adapter" in parent else None, "parent" in told
+        )
     named = base or read_lora(folder).base_model
     if not named:
         raise AdapterError(f"{folder}: nothing says which base model this is an adapter of; give --base MODEL")

@@ -99,7 +99,9 @@ def publish(
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="It becomes NAME's next version.")],
     base: Annotated[str | None, typer.Option(metavar="MODEL", help="Base model of a PEFT folder.")] = None,
-    parent: Annotated[str | None, typer.Option(metavar="NAME-vN", help="Trained from; default: what serves.")] = None,
+    parent: Annotated[
+        str | None, typer.Option(metavar="NAME-vN", help="Trained from; default: as RUN says, or what serves.")
+    ] = None,
     registry: Folder = DEFAULT_REGISTRY,
     reason: Reason = None,
     by: By = None,
@@ -107,8 +109,11 @@ def publish(
 ) -> None:
     """Copy an adapter into the registry as a new version. It serves once it is promoted."""
     with opened(registry) as found:
-        folder, told = read_run(run, base)
-        manifest = found.publish(folder, name, told, _who(by, reason), parent)
+        told = read_run(run, base)
+        if parent is None and told.knows_parent:  # of another registry it has no name here
+            inside = told.parent is not None and told.parent.resolve().parent == registry.resolve()
+            parent = told.parent.name if told.parent is not None and inside else ""
+        manifest = found.publish(told.adapter, name, told.run, _who(by, reason), parent)
     if as_json:
         typer.echo(json.dumps({**asdict(manifest), "folder": str(registry / manifest.adapter)}, indent=2))
     else:
@@ -150,9 +155,14 @@ def rollback(
 ) -> None:
     """Have that serve again under a name which served before."""
     with opened(registry) as found:
+        remote = None if server is None else VllmServer(server, key)
+        if remote is not None:  # first: after a failure, a second try would go back twice
+            remote.adapters()
+            for adapter in found.alias(name).before[-1:]:
+                take(remote, found, adapter)
         alias = found.rollback(name, _who(by, reason))
-        if server is not None:
-            serve_alias(VllmServer(server, key), found, name)
+        if remote is not None:
+            serve_alias(remote, found, name)
     _tell(name, alias, as_json)
 
 

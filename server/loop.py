@@ -75,6 +75,9 @@ class _Run:
             self._step("ask the base model", partial(self._ask, client, ""))
             for number in range(1, self._wish.rounds + 1):
                 adapter = self._learn(number)
+                if not adapter:
+                    self._console.print("there is nothing to learn: no correction of a harmful request became a pair")
+                    return number > 1
                 if not self._gate(number, adapter):
                     return False
                 self._step(f"the server takes {adapter}", partial(client.wait_for, adapter))
@@ -106,15 +109,17 @@ class _Run:
         return f"{len(answers)} held-out prompts"
 
     def _learn(self, number: int) -> str:
-        """From prompts to a published adapter."""
+        """From prompts to a published adapter; empty where nothing was corrected that could be learned."""
         train = [prompt for prompt in self._prompts if prompt.split == "train"]
         one = Round(self._commands, self._out, number, self._wish, self._asked[-1][0])
         self._step("collect", partial(one.collect, train))
         self._step("approve by rule", partial(one.approve, train))
-        steps = {"pairs": one.pairs, "rollouts": one.rollouts, "pairs against over-refusal": one.benign}
-        for name, work in {**steps, "train": one.train}.items():
+        self._step("pairs", one.pairs)
+        if not one.learned:
+            return ""
+        steps = {"rollouts": one.rollouts, "pairs against over-refusal": one.benign, "train": one.train}
+        for name, work in {**steps, "publish": one.publish}.items():
             self._step(name, work)
-        self._step("publish", one.publish)
         return one.adapter
 
     def _gate(self, number: int, adapter: str) -> bool:

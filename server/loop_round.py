@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from midcourse.guard.trace import Trace
+from midcourse.server.errors import EngineError
 from midcourse.server.facts import sent
 from midcourse.server.loop_commands import Commands
 from midcourse.server.measure import TEMPLATES, Prompt
@@ -69,6 +70,8 @@ class Round:
     def __init__(self, commands: Commands, out: Path, number: int, wish: Wish, parent: str) -> None:
         self.adapter = ""
         """What was published, once it was."""
+        self.learned = 0
+        """Pairs of corrections to train on."""
         self._commands = commands
         self._number = number
         self._wish = wish
@@ -77,9 +80,8 @@ class Round:
         self._folder.mkdir()
         self._counts = {"harmful": 0, "benign": 0}
         """Of pairs to train on."""
-        self._harmless = self._folder / "harmless.jsonl"
-        now = datetime.now(UTC).replace(microsecond=0)
-        self._began, self._since = now.timestamp(), now.isoformat()
+        self._approved, self._harmless = self._folder / "approved.jsonl", self._folder / "harmless.jsonl"
+        self._began = datetime.now(UTC).replace(microsecond=0).timestamp()
         self._registry = ("--registry", str(out / "adapters"))
         self._store = ("--store", f"sqlite:///{out / 'traces.db'}")
         self._settings = ("--model", wish.model, "--adapter", NAME, *self._registry, *self._store)
@@ -105,40 +107,42 @@ class Round:
         return f"{counts[0]} generations, {counts[1]} interventions{without}"
 
     def approve(self, prompts: list[Prompt]) -> str:
-        """By the rules that lie beside the prompts; then out of the store, corrected thoughts and benign ones apart."""
+        """By the rules that lie beside the prompts; then out of the store, corrected thoughts and benign ones apart.
+
+        What was corrected on a harmless request is the guard's mistake, and nothing to learn.
+        """
         ruled = self._run("rules", "traces", "rules", str(RULES), "--by", "midcourse loop", *self._store)["rules"]
-        wanted = ("--review", "approved", "--min-interventions", "1", "--since", self._since)
-        approved = str(self._folder / "approved.jsonl")
-        self._commands.run(f"{self._number}-export", "traces", "export", *wanted, "--output", approved, *self._store)
         benign = {prompt.text for prompt in prompts if prompt.benign}
         store = open_store(self._store[1])
         try:
-            harmless = store.iterate(Filters(outcome="untouched", review="approved", purpose="collect"))
-            kept = [trace for trace in harmless if trace.prompt in benign and trace.origin.created >= self._began]
+            approved = list(store.iterate(Filters(review="approved", purpose="collect", since=self._began)))
         finally:
             store.close()
+        corrected = [trace for trace in approved if trace.interventions]
+        kept = [trace for trace in approved if trace.outcome == "untouched" and trace.prompt in benign]
+        learned = [trace for trace in corrected if trace.prompt not in benign]
         rows = "".join(f"{jsonlib.dumps(_kept(trace))}\n" for trace in kept)
         (self._folder / "retain.jsonl").write_text(rows, encoding="utf-8")
-        self._harmless.write_text("".join(f"{line(trace)}\n" for trace in kept), encoding="utf-8")
-        refused = ruled.get("refused", 0)
-        return f"{ruled['corrected']} corrected traces, {refused} refused, {ruled['harmless']} without a correction"
+        for file, traces in ((self._approved, learned), (self._harmless, kept)):
+            file.write_text("".join(f"{line(trace)}\n" for trace in traces), encoding="utf-8")
+        told = f"{ruled['corrected']} corrected traces, {ruled.get('refused', 0)} refused"
+        mistakes = len(corrected) - len(learned)
+        left_out = f" ({mistakes} of them left out: the request is harmless)" if mistakes else ""
+        return f"{told}{left_out}, {ruled['harmless']} without a correction"
 
     def pairs(self) -> str:
-        """Preference pairs of what was corrected, and of what the ladder refused."""
-        approved, out = str(self._folder / "approved.jsonl"), str(self._folder / "pairs")
-        more = ["--tries", str(self._wish.tries), *(["--refusals"] if self._wish.refusals else []), *self._registry]
-        told = self._run("pairs", "pairs", "build", approved, "--out", out, *more)
-        self._counts["harmful"] = told["pairs"]["train"]
-        return f"{sum(told['pairs'].values())} pairs of {told['interventions']} interventions"
+        """Preference pairs of what was corrected, and of what the ladder refused. Without any, nothing is learned."""
+        more = ["--tries", str(self._wish.tries), *(["--refusals"] if self._wish.refusals else [])]
+        made, told = self._pairs("pairs", self._approved, "pairs", "build", *more)
+        self._counts["harmful"] = self.learned = made
+        return f"{told} interventions"
 
     def benign(self) -> str:
         """Pairs against over-refusal, of harmless thoughts that needed no correction."""
-        if not self._wish.benign_pairs or not self._harmless.read_text(encoding="utf-8"):
+        if not self._wish.benign_pairs:
             return "none"
-        out = str(self._folder / "pairs-benign")
-        told = self._run("benign", "pairs", "benign", str(self._harmless), "--out", out, *self._registry)
-        self._counts["benign"] = told["pairs"]["train"]
-        return f"{self._counts['benign']} pairs of {told['interventions']} thoughts"
+        self._counts["benign"], told = self._pairs("benign", self._harmless, "pairs", "benign")
+        return f"{told} thoughts"
 
     def rollouts(self) -> str:
         """Their rejected sides, which the guard broke off, to their end."""
@@ -169,6 +173,17 @@ class Round:
         )
         self.adapter = str(told["adapter"])
         return self.adapter
+
+    def _pairs(self, name: str, source: Path, *command: str) -> tuple[int, str]:
+        """How many pairs to train on, and words for them; a command that leaves all of them out ends with 2."""
+        if not source.read_text(encoding="utf-8"):
+            return 0, "0 pairs of 0"
+        out = self._folder / ("pairs" if name == "pairs" else "pairs-benign")
+        given = (*command, str(source), "--out", str(out), *self._registry, "--json")
+        told = self._commands.run(f"{self._number}-{name}", *given, fine=(0, 2))
+        if "pairs" not in told:
+            raise EngineError(f"{name} failed (see the log {self._number}-{name})")
+        return told["pairs"]["train"], f"{sum(told['pairs'].values())} pairs of {told['interventions']}"
 
     def _run(self, name: str, *command: str) -> dict[str, Any]:
         return self._commands.run(f"{self._number}-{name}", *command, "--json")

@@ -117,6 +117,33 @@ def test_a_running_vllm_server_loads_follows_and_goes_back(run: Any, vllm: Fake,
     assert sorted(vllm.adapters) == ["ipo-v1"]
 
 
+def test_a_server_that_refuses_leaves_a_rollback_undone(run: Any, vllm: Fake, tmp_path: Path) -> None:
+    for version in ("ipo-v1", "ipo-v2"):
+        published(run, tmp_path)
+        assert run("promote", version)[0] == 0
+    for _ in range(2):
+        assert run("rollback", "ipo", "--server", vllm.url, "--key", "wrong")[0] == 2
+        assert run("rollback", "ipo", "--server", "http://127.0.0.1:9")[0] == 1
+    assert run("rollback", "ipo", "--server", vllm.url, "--key", "key") == (0, "ipo -> ipo-v1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("parent", "told"),
+    [(None, None), ("{registry}/ipo-v1", "ipo-v1"), ("{registry}/../elsewhere/ipo-v1", None)],
+)
+def test_the_parent_is_what_the_run_went_on_from_and_not_what_serves(
+    parent: str | None, told: str | None, run: Any, tmp_path: Path
+) -> None:
+    for version in ("ipo-v1", "ipo-v2"):
+        published(run, tmp_path)
+        assert run("promote", version)[0] == 0
+    said = parent and {"adapter": parent.format(registry=tmp_path / "registry"), "sha256": "0"}
+    trained = run_folder(tmp_path / "trained", parent=said)
+    assert json.loads(run("publish", str(trained), "--name", "ipo", "--json")[1])["parent"] == told
+    given = ("--parent", "ipo-v2", "--json")
+    assert json.loads(run("publish", str(trained), "--name", "ipo", *given)[1])["parent"] == "ipo-v2"
+
+
 def test_what_a_server_cannot_load_is_not_promoted(run: Any, vllm: Fake, tmp_path: Path) -> None:
     code, out, err = run("publish", str(tmp_path / "run"), "--name", "wide", "--json")
     assert code == 0, err

@@ -73,6 +73,7 @@ def test_stage_2_mixes_by_a_ratio_and_a_draw() -> None:
     mix = mixed(harmful, benign, 0.5, seed=0)
     assert [sum(p in kind for p in mix) for kind in (harmful, benign)] == [4, 8]
     assert mix == mixed(harmful, benign, 0.5, seed=0) != mixed(harmful, benign, 0.5, seed=1)
+    assert len(mixed(harmful[:2], benign, 3, seed=0)) == 3 and mixed([], benign, 3, seed=0) == []
     few = mixed(harmful[:2], benign, 0.5, seed=0)
     assert [sum(p in kind for p in few) for kind in (harmful, benign)] == [2, 4]
 

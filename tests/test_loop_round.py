@@ -13,6 +13,7 @@ import typer
 from midcourse.guard.trace import Reviewed
 from midcourse.models.rows import only_train, read
 from midcourse.server.cli import app
+from midcourse.server.errors import EngineError
 from midcourse.server.loop_commands import Commands
 from midcourse.server.loop_round import RULES, THOUGHTS, Round, Wish
 from midcourse.server.measure import PROMPTS as ASKED
@@ -65,15 +66,17 @@ def out(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def walked(out: Path, parent: str = "", approved: bool = False, **wish: Any) -> tuple[Round, Noted, list[str]]:
+def walked(out: Path, parent: str = "", approved: bool = True, **wish: Any) -> tuple[Round, Noted, list[str]]:
+    """Of those approved, one is harmless, one was corrected, and one is harmless and was corrected all the same."""
     commands = Noted(out / "logs")
     one = Round(commands, out, 1, Wish("smollm2", train=("--beta", "0.2"), **wish), parent)
     told = [one.collect(PROMPTS)]
     if approved:
         store = open_store(f"sqlite:///{out / 'traces.db'}")
-        plain = replace(example(), prompt="How?", outcome="untouched", interventions=(), review="approved")
-        origin = replace(plain.origin, purpose="collect", created=time.time() + 60)
-        store.put([replace(plain, id="c", origin=origin, reviewed=Reviewed(5.0, "jo"))])
+        cut = replace(example(), prompt="Hurt.", review="approved", reviewed=Reviewed(5.0, "jo"))
+        cut = replace(cut, origin=replace(cut.origin, purpose="collect", created=time.time() + 60))
+        plain = replace(cut, id="c", prompt="How?", outcome="untouched", interventions=())
+        store.put([plain, replace(cut, id="d"), replace(cut, id="e", prompt="How?")])
         store.close()
     told += [one.approve(PROMPTS), one.pairs(), one.rollouts(), one.benign(), one.train(), one.publish()]
     return one, commands, told
@@ -83,10 +86,10 @@ def test_every_step_says_what_came_of_it_and_the_last_names_the_adapter(out: Pat
     one, _, told = walked(out)
     assert told == [
         "6 generations, 3 interventions, 1 prompts left out",
-        "2 corrected traces, 5 refused, 3 without a correction",
+        "2 corrected traces, 5 refused (1 of them left out: the request is harmless), 3 without a correction",
         "3 pairs of 4 interventions",
         "3 rejected sides, 90 tokens",
-        "none",
+        "4 pairs of 6 thoughts",
         "5 updates",
         "loop-v1",
     ]
@@ -96,8 +99,8 @@ def test_every_step_says_what_came_of_it_and_the_last_names_the_adapter(out: Pat
 def test_every_command_is_one_that_there_is_with_flags_that_it_knows(out: Path) -> None:
     config = pytest.importorskip("midcourse.train.ipo_config", reason="trl is not installed (the extra train)")
     known = {f"--{each.name}" for kind in (config.Ours, config.Theirs) for each in fields(kind)} | {"--model"}
-    _, commands, _ = walked(out, approved=True)
-    assert len(commands.asked) == 10
+    _, commands, _ = walked(out)
+    assert len(commands.asked) == 9
     for arguments in commands.asked.values():
         command: Any = typer.main.get_command(app)
         rest = list(arguments)
@@ -123,13 +126,32 @@ def test_harmful_prompts_are_asked_with_triggers_and_shared_out_and_benign_ones_
 
 
 def test_only_what_was_approved_is_kept_for_training(out: Path) -> None:
-    walked(out)
-    assert (out / "round-1" / "retain.jsonl").read_text() == ""
+    one, commands, told = walked(out, approved=False)
+    files = [out / "round-1" / name for name in ("retain.jsonl", "approved.jsonl", "harmless.jsonl")]
+    assert [file.read_text() for file in files] == ["", "", ""]
+    assert told[2] == "0 pairs of 0 interventions" and told[4] == "0 pairs of 0 thoughts" and not one.learned
+    assert not {"1-pairs", "1-benign"} & commands.asked.keys()
+
+
+def test_a_correction_of_a_harmless_request_is_not_learned(out: Path) -> None:
+    one, _, _ = walked(out)
+    lines = (out / "round-1" / "approved.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["d"] and one.learned == 2
+
+
+def test_pairs_of_which_none_is_left_are_none_and_a_command_that_failed_is_an_error(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOLD, "benign", {"pairs": {"train": 0, "test": 0}, "interventions": 6})
+    one, commands, told = walked(out)
+    assert told[4] == "0 pairs of 6 thoughts" and "--benign_pairs" not in commands.asked["1-train"]
+    monkeypatch.setitem(TOLD, "pairs", {})
+    with pytest.raises(EngineError, match="pairs failed"):
+        one.pairs()
 
 
 def test_harmless_thoughts_of_the_round_are_kept_and_become_pairs_of_which_none_is_left_out(out: Path) -> None:
-    _, commands, told = walked(out, approved=True)
-    assert told[4] == "4 pairs of 6 thoughts"
+    _, commands, _ = walked(out)
     assert json.loads((out / "round-1" / "retain.jsonl").read_text())["id"] == "c"
     given = list(commands.asked["1-train"])
     ratio = float(given[given.index("--harmful_ratio") + 1])
@@ -138,7 +160,7 @@ def test_harmless_thoughts_of_the_round_are_kept_and_become_pairs_of_which_none_
 
 
 def test_a_wish_without_either_trains_on_the_pairs_alone(out: Path) -> None:
-    _, commands, told = walked(out, approved=True, benign_pairs=False, tries=0, epochs=1.5, retain_weight=0.5)
+    _, commands, told = walked(out, benign_pairs=False, tries=0, epochs=1.5, retain_weight=0.5)
     assert told[4] == "none" and "1-benign" not in commands.asked
     given = list(commands.asked["1-train"])
     assert "--benign_pairs" not in given

@@ -10,7 +10,7 @@ from tests.adapters import RUN, peft_folder, run_folder
 
 
 def test_a_run_says_how_its_adapter_was_made(tmp_path: Path) -> None:
-    folder, run = read_run(run_folder(tmp_path / "run"))
+    folder, run, *_ = read_run(run_folder(tmp_path / "run"))
     assert folder == tmp_path / "run" / "adapter"
     assert (run.base_model, run.method, run.config) == (RUN["base_model"], RUN["method"], RUN["config"])
     assert (run.data, run.metrics) == (RUN["data"], RUN["metrics"])

@@ -135,9 +135,10 @@ def _unfit(row: PairRow, cutting: Cutting, shorter: int) -> str | None:
 def mixed(harmful: Sequence[Pair], benign: Sequence[Pair], ratio: float, seed: int) -> list[Pair]:
     """Stage 2: pairs against over-refusal with pairs of stage 1, ``ratio`` harmful ones to a benign one.
 
-    As many as there are: one of the two kinds is complete, and a draw decides which of the other are taken.
+    As many as there are: one of the two kinds is complete, and a draw decides which of the other are taken; at least
+    one benign pair, where there are harmful ones.
     """
-    few = min(len(benign), int(len(harmful) / ratio)) if ratio else len(benign)
+    few = min(len(benign), max(1, int(len(harmful) / ratio)) if harmful else 0) if ratio else len(benign)
     draw = random.Random(seed)
     return [*draw.sample(harmful, min(len(harmful), round(few * ratio))), *draw.sample(benign, few)]
 
