@@ -44,6 +44,8 @@ class Kit(Tokens, Protocol):
     """What the shim makes of vLLM's classes, for one engine."""
 
     context_length: int
+    grammar_waits: bool
+    """Whether a grammar begins behind the reasoning, and not with the first token."""
 
     def text(self, ids: tuple[int, ...], turns: frozenset[int]) -> str:
         """Ids to text, with a blank line where one of ``turns`` stands."""
@@ -108,6 +110,8 @@ class GuardedEngine:
             return self._inner(prompt, sampling_params, request_id, **rest)
         if sampling_params.structured_outputs is not None:  # a trigger would break the answer's grammar
             policy = replace(policy, response=replace(policy.response, max_interventions=0))
+            if rest.get("reasoning_ended") or not self._kit.grammar_waits:  # then it reigns where we see reasoning, too
+                policy = replace(policy, reasoning=replace(policy.reasoning, max_interventions=0))
         ids, asked = self._ids_of(prompt), ASKED.get()
         purpose = self._purpose(sampling_params, asked)
         return self._run(_Call(prompt, ids, sampling_params, request_id, rest, asked, purpose, policy))

@@ -79,6 +79,8 @@ class VllmKit:
 
     def __init__(self, engine: Any) -> None:
         self.context_length: int = engine.model_config.max_model_len
+        grammars = engine.vllm_config.structured_outputs_config
+        self.grammar_waits = bool(grammars.reasoning_parser) and not grammars.enable_in_reasoning
         self._tokenizer = engine.renderer.get_tokenizer()
 
     def spell(self, text: str) -> tuple[int, ...]:

@@ -81,6 +81,7 @@ class Words:
     """A ``Kit``: a token a word, white space in front; think tags are special tokens."""
 
     context_length = 200
+    grammar_waits = True
 
     def __init__(self) -> None:
         self._words = ["<pad>", "<bos>", "<eos>", *TAGS.values()]

@@ -107,3 +107,10 @@ def test_the_dockerfile_has_the_targets_that_the_page_names_and_serves_by_defaul
     stages = re.findall(r"^FROM \S+(?: AS (\w+))?$", file, re.MULTILINE)
     assert set(re.findall(r"--target (\w+)", page)) == {"vllm", "light"} < set(stages)
     assert stages[-1] == "" and file.rstrip().endswith('ENTRYPOINT ["midcourse", "serve", "--host", "0.0.0.0"]')
+
+
+def test_an_image_gets_everything_that_the_package_links_to() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    links = [link for link in (ROOT / "src" / "midcourse").iterdir() if link.is_symlink()]
+    assert len(links) >= 5
+    assert {str(link.resolve().relative_to(ROOT)) for link in links} <= allowed

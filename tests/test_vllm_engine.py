@@ -237,6 +237,18 @@ async def test_no_trigger_breaks_into_an_answer_that_has_a_grammar(tmp_path: Pat
         assert out[-1].outputs[0].finish_reason == "content_filter" and len(inner.calls) == 1
 
 
+@pytest.mark.parametrize(("waits", "ended", "runs"), [(True, None, 2), (True, True, 1), (False, None, 1)])
+async def test_no_trigger_breaks_into_a_grammar_that_reigns_from_the_first_token(
+    waits: bool, ended: bool | None, runs: int, tmp_path: Path
+) -> None:
+    inner = Inner(Words(), CUED, TURNED)
+    async with guarded(inner, tmp_path) as (engine, _):
+        inner.kit.grammar_waits = waits
+        more = {} if ended is None else {"reasoning_ended": ended}
+        out = await outputs(engine, Params(structured_outputs=object()), **more)
+    assert len(inner.calls) == runs and out[-1].finished
+
+
 async def test_a_grammar_that_waits_for_the_reasoning_to_end_is_told_that_it_has(tmp_path: Path) -> None:
     inner = Inner(Words(), "It is.</think>Fine. A BAD one. More.", " Stop.")
     async with guarded(inner, tmp_path, **{"policy.response.max_interventions": "3"}) as (engine, _):

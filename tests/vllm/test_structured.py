@@ -49,6 +49,16 @@ def test_a_response_keeps_to_its_grammar_behind_an_intervention(cues: str, guard
     assert choice["message"]["content"] in ("yes", "no")
 
 
+def test_a_grammar_that_reigns_from_the_first_token_is_refused_and_not_broken_into(guarded: Server) -> None:
+    wish = ask(f"{ASK} [cue 0]", include_reasoning=False, **FORM)
+    (choice,) = guarded.post("/v1/chat/completions", **wish)["choices"]
+    said = (choice["message"].get("reasoning") or "") + (choice["message"]["content"] or "")
+    assert choice["finish_reason"] == "content_filter" and not corrected(said)
+    plain = ask(ASK, include_reasoning=False, **FORM)
+    (choice,) = guarded.post("/v1/chat/completions", **plain)["choices"]
+    assert json.loads(choice["message"]["content"])["drink"] in ("water", "tea")
+
+
 @pytest.mark.parametrize("cues", CUES)
 def test_a_tool_is_called_behind_an_intervention(cues: str, guarded: Server) -> None:
     (choice,) = guarded.post("/v1/chat/completions", **ask(f"{ASK}{cues}", **NAMED))["choices"]
