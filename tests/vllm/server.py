@@ -88,7 +88,7 @@ class Server:
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=300)
 
     def __enter__(self) -> Self:
-        self._write({})
+        self.write({})
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._env, stdout=log, stderr=log)
         until = time.monotonic() + START_SECONDS
@@ -126,7 +126,7 @@ class Server:
 
     def policy(self, policy: dict[str, Any]) -> None:
         """Put a policy in force."""
-        self._write(policy)
+        self.write(policy)
         answer = self.admin("POST", "/v1/midcourse/policy/reload")
         assert answer.status_code == 200, answer.text
 
@@ -162,7 +162,7 @@ class Server:
         """Wait for the server to end of itself; its exit status."""
         return self._process.wait(seconds)
 
-    def _write(self, policy: dict[str, Any]) -> None:
+    def write(self, policy: dict[str, Any]) -> None:
         settings = {
             "admin_keys": ["admin"],
             "store": self.store,
