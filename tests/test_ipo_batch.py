@@ -68,6 +68,24 @@ def test_a_learned_prefix_is_the_end_of_the_prompt(learned: int, labels: list[in
     assert found.part.count(PREFIX) == learned
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_only_the_beginning_of_a_side_is_compared_and_all_of_the_chosen_one_is_learned(together: bool) -> None:
+    whole, short = (scored(Collator(0, together, preferred=n)([LONGER]), together) for n in (None, 2))
+    chosen, rejected = LONGER["chosen_ids"], LONGER["rejected_ids"]
+    assert len(chosen) > 2 and len(rejected) > 2
+    assert short.chosen[0].item() == pytest.approx(by_hand(LONGER["prompt_ids"], chosen[:2]), abs=1e-4)
+    assert short.rejected[0].item() == pytest.approx(by_hand(LONGER["prompt_ids"], rejected[:2]), abs=1e-4)
+    assert short.learned.tolist() == pytest.approx(whole.learned.tolist(), abs=1e-4)
+    assert short.learned_tokens.tolist() == whole.learned_tokens.tolist()
+    assert torch.equal(*(Collator(0, together, preferred=n)([LONGER])["shift_labels"] for n in (None, 99)))
+
+
+def test_a_trigger_that_is_read_and_not_learned_is_not_compared_either() -> None:
+    found = line([1], ([2, 3, 4, 5], 2, CHOSEN), ([6, 7], 0, REJECTED), preferred=1)
+    assert found.part == [NOTHING] * 2 + [CHOSEN, PREFIX] + [REJECTED, NOTHING]
+    assert found.labels == [IGNORED, IGNORED, 4, 5, 6, IGNORED]
+
+
 def test_apart_each_side_is_a_line_and_a_prefix_is_learned_once() -> None:
     batch = Collator(pad=0, together=False)([{**ROW, "learned_prefix": 2}])
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5], [1, 2, 3, 7, 0]]

@@ -82,6 +82,15 @@ def test_whatever_is_wrong_is_one_line(given: list[str], says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_how_much_of_a_side_is_compared_is_a_number_and_nothing_to_sft() -> None:
+    assert parse("ipo", NEEDED).ours.preference_tokens is None
+    assert parse("random", [*NEEDED, "--preference_tokens", "6"]).ours.preference_tokens == 6
+    with pytest.raises(DataError, match="--preference_tokens is 0: must be above 0"):
+        parse("ipo", [*NEEDED, "--preference_tokens", "0"])
+    with pytest.raises(DataError, match="--preference_tokens: has no effect on midcourse train sft"):
+        parse("sft", [*NEEDED, "--preference_tokens", "6"])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -24,6 +24,8 @@ from midcourse.train.ipo_loss import CHOSEN, NOTHING, PREFIX, REJECTED, RETAINED
 IGNORED = -100
 PAD, SHARED, FIRST, SECOND = -1, 0, 1, 2
 FILL = {"position_ids": 0, "shift_labels": IGNORED, "branch": PAD, "part": NOTHING}
+BEHIND = {CHOSEN: PREFIX, REJECTED: NOTHING}
+"""What the end of a side is part of, where only its beginning is preferred: chosen text is learned all the same."""
 REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 Batch = dict[str, Tensor]
 
@@ -38,12 +40,18 @@ class Line(NamedTuple):
     branch: list[int]
 
 
-def line(prompt: Sequence[int], *sides: tuple[Sequence[int], int, int], learned_prefix: int = 0) -> Line:
+def line(
+    prompt: Sequence[int],
+    *sides: tuple[Sequence[int], int, int],
+    learned_prefix: int = 0,
+    preferred: int | None = None,
+) -> Line:
     """A prompt with what follows it.
 
     Args:
         sides: ids, how many of the first are not learned, and what the others are part of.
         learned_prefix: so many of the prompt's last tokens are learned, too.
+        preferred: so many learned tokens of either side are compared; None is all of them.
     """
     shared = len(prompt) - 1
     first = len(prompt) - learned_prefix  # the first learned token of the prompt
@@ -57,8 +65,10 @@ def line(prompt: Sequence[int], *sides: tuple[Sequence[int], int, int], learned_
     )
     for branch, (ids, skipped, part) in enumerate(sides, FIRST):
         found.ids.extend((prompt[-1], *ids[:-1]))
-        found.labels.extend((*[IGNORED] * skipped, *ids[skipped:]))
-        found.part.extend((*[NOTHING] * skipped, *[part] * (len(ids) - skipped)))
+        compared = len(ids) if preferred is None else min(len(ids), skipped + preferred)
+        parts = [NOTHING] * skipped + [part] * (compared - skipped) + [BEHIND.get(part, part)] * (len(ids) - compared)
+        found.labels.extend(token if part != NOTHING else IGNORED for token, part in zip(ids, parts, strict=True))
+        found.part.extend(parts)
         found.position.extend(range(shared, shared + len(ids)))
         found.branch.extend([branch] * len(ids))
     return found
@@ -72,11 +82,13 @@ class Collator:
         pad: an id for what is behind the end of a line; it is never seen.
         together: which of the layouts.
         rejected: False leaves that side out, for a loss that has no use for it.
+        preferred: so many tokens of either side are compared; None is all of them.
     """
 
     pad: int
     together: bool = True
     rejected: bool = True
+    preferred: int | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         """A batch of pairs, with what the reference makes of them where the rows know it."""
@@ -86,10 +98,15 @@ class Collator:
             chosen = (row["chosen_ids"], row["chosen_skipped"], CHOSEN)
             sides = [chosen, (row["rejected_ids"], 0, REJECTED)] if self.rejected else [chosen]
             if self.together:
-                lines.append(line(row["prompt_ids"], *sides, learned_prefix=row["learned_prefix"]))
+                lines.append(
+                    line(row["prompt_ids"], *sides, learned_prefix=row["learned_prefix"], preferred=self.preferred)
+                )
             else:
                 prefix = (row["learned_prefix"], 0)
-                lines += [line(row["prompt_ids"], s, learned_prefix=n) for s, n in zip(sides, prefix, strict=False)]
+                lines += [
+                    line(row["prompt_ids"], side, learned_prefix=n, preferred=self.preferred)
+                    for side, n in zip(sides, prefix, strict=False)
+                ]
             owner += [number] * (len(lines) - len(owner))
         batch = _tensors(lines, owner, self.pad)
         known = [name for name in REFERENCE if name in rows[0]]

@@ -71,6 +71,9 @@ class Ours:
     trigger: Literal["learn", "context"] = field(
         default="learn", metadata={"help": "Whether the trigger's own tokens are learned."}
     )
+    preference_tokens: int | None = field(
+        default=None, metadata={"help": "Of either side, from the cut on, that are compared; default: all."}
+    )
     min_side: int = field(default=4, metadata={"help": "Tokens of a side that max_length must leave."})
     probe_steps: int = field(
         default=0, metadata={"help": "Updates between two looks at what the model says; 0 is never."}
@@ -90,6 +93,8 @@ class Ours:
         for name in positive.split():
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name} is {getattr(self, name)}: must be above 0")
+        if self.preference_tokens is not None and self.preference_tokens < 1:
+            raise ValueError(f"--preference_tokens is {self.preference_tokens}: must be above 0")
         for name in ("nll_weight", "retain_weight"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"--{name} is {getattr(self, name)}: must not be below 0")
@@ -166,7 +171,7 @@ def parse(method: Method, arguments: Sequence[str]) -> Wish:
     given = _with_config([part for argument in arguments for part in _halves(argument)])
     kinds: Any = (Ours, Theirs)
     parser = _Parser(kinds, allow_abbrev=False, add_help=False)
-    for name in IGNORED:
+    for name in (*IGNORED, *(["preference_tokens"] if method == "sft" else [])):
         if any(flag in given for flag in (f"--{name}", f"--no_{name}")):
             raise DataError(f"--{name}: has no effect on midcourse train {method}; leave it out")
     if "--output_dir" not in given:

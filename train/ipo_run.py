@@ -173,7 +173,7 @@ def build(
         more["ref_model"] = load(ours).network
     preference = 0.0 if wish.method == "sft" else 1.0
     weights = Weights(preference, float(ours.nll_weight or 0.0), ours.retain_weight, wish.theirs.beta)
-    pad = model.tokenizer.pad_token_id
+    pad = int(model.tokenizer.pad_token_id or 0)
     together = ours.together if ours.together is not None else allows_together(model.network)
     trainer = InterventionTrainer(
         weights=weights,
@@ -184,7 +184,7 @@ def build(
         train_dataset=Dataset.from_list(data.train),
         eval_dataset=Dataset.from_list(data.test) if data.test else None,
         processing_class=model.tokenizer,
-        data_collator=Collator(0 if pad is None else int(pad), together, rejected=bool(preference)),
+        data_collator=Collator(pad, together, bool(preference), ours.preference_tokens),
         callbacks=[Watch(folder, wish.method), *([probe] if probe else [])],
         **more,
     )

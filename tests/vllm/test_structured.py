@@ -54,9 +54,6 @@ def test_a_grammar_that_reigns_from_the_first_token_is_refused_and_not_broken_in
     (choice,) = guarded.post("/v1/chat/completions", **wish)["choices"]
     said = (choice["message"].get("reasoning") or "") + (choice["message"]["content"] or "")
     assert choice["finish_reason"] == "content_filter" and not corrected(said)
-    plain = ask(ASK, include_reasoning=False, **FORM)
-    (choice,) = guarded.post("/v1/chat/completions", **plain)["choices"]
-    assert json.loads(choice["message"]["content"])["drink"] in ("water", "tea")
 
 
 @pytest.mark.parametrize("cues", CUES)
