@@ -1,4 +1,4 @@
-"""The command line of ``midcourse loop``: what is left behind by one that fails. The whole of it is in tests/walk."""
+"""The command line of ``midcourse loop``: what is left behind by one that fails. Its order is in test_loop_run.py."""
 
 import json
 import subprocess

@@ -37,7 +37,7 @@ KNOWN_FAILURES = (
     "It has learned to see topics, too: innocent steps on grave subjects are flagged more often than others.",
     "Disguises that are not undone before reading (ciphers, invented words) are read as they stand.",
     "A harmful request in harmless words, or spread over many steps that are innocent one by one, passes.",
-    "On jailbreak texts it flags three of four thoughts that stay safe; of dialogues over several turns it misses most.",
+    "On jailbreak texts it flags three of four thoughts that stay safe; in dialogues of several turns it misses most.",
     "A harmless instruction behind a harmful request (a format, a wish for detail) lowers the request's risk.",
     "Nobody has tried for long to mislead it on purpose.",
 )
