@@ -12,7 +12,7 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,9 +32,10 @@ from midcourse.models.normalise import normalised
 
 BUILT_IN = Path(__file__).parent / "artifacts" / "cue"
 STREAMS = 256
-"""Memories kept, of streams and of prompts: 25 KB a token that all 16 layers have read, so that a stream takes 16 MB at
-most, and 4 GB at worst all of them; a third of that where the upper layers were not asked. Without its memory a step
-costs a few times as much."""
+"""Memories kept at most, of streams and of prompts. Without its memory a step costs a few times as much."""
+STREAM_TOKENS, PROMPT_TOKENS = 48_000, 16_000
+"""Tokens in them at most: 25 KB for each that all 16 layers have read, so 1.2 GB and 0.4 GB; a third of that where the
+upper layers were not asked. Nobody tells a judge that a stream has ended: the oldest make room."""
 TAIL = 300
 """Characters of context, without white space, by which a stream is known again."""
 ANEW = 256
@@ -81,8 +82,8 @@ class CueJudge:
         except TypeError as error:
             raise ArtifactError(f"{folder / FILE}: combine: {error}; export the judge again") from error
         self._clean = lru_cache(maxsize=64)(normalised if normalise else str)
-        self._streams = Recent[Read](streams)
-        self._prompts = Recent[Read](streams)
+        self._streams = Recent[Read](streams, STREAM_TOKENS, lambda read: read.past.tokens)
+        self._prompts = Recent[Read](streams, PROMPT_TOKENS, lambda read: read.past.tokens)
         self._lock = threading.Lock()
         # The first tokens of a causal model carry outliers; every stream begins with these, so they are read once.
         ((_, self._opened),) = self._depths.read([(self._depths.nothing(), self._layout.opens())])
@@ -212,11 +213,14 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """The most recently used values."""
+    """The most recently used values: so many, that together weigh no more than ``room``; the last one always."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, room: int, weight: Callable[[T], int]) -> None:
         self._most = most
+        self._room = room
+        self._weight = weight
         self._kept: OrderedDict[str, T] = OrderedDict()
+        self._full = 0
 
     def get(self, key: str) -> T | None:
         """The value, which stays."""
@@ -226,14 +230,18 @@ class Recent(Generic[T]):
 
     def pop(self, key: str) -> T | None:
         """The value, which goes."""
-        return self._kept.pop(key, None)
+        found = self._kept.pop(key, None)
+        if found is not None:
+            self._full -= self._weight(found)
+        return found
 
     def put(self, key: str, value: T) -> None:
-        """Keep a value; the one that was not used for longest may go."""
+        """Keep a value; those that were not used for longest may go."""
+        self.pop(key)
         self._kept[key] = value
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._full += self._weight(value)
+        while len(self._kept) > self._most or (self._full > self._room and len(self._kept) > 1):
+            self.pop(next(iter(self._kept)))
 
 
 def place(prompt: str, context: str) -> str:

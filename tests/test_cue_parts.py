@@ -72,12 +72,23 @@ def test_the_sigmoid_does_not_overflow(x: float) -> None:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    recent = Recent[int](2)
+    recent = Recent[int](2, 100, int)
     recent.put("a", 1)
     recent.put("b", 2)
     assert recent.get("a") == 1
     recent.put("c", 3)
     assert (recent.get("a"), recent.get("b"), recent.pop("c"), recent.pop("c")) == (1, None, 3, None)
+
+
+def test_what_is_kept_weighs_no_more_than_there_is_room_for() -> None:
+    recent = Recent[int](9, 10, int)
+    for name, weight in (("a", 4), ("b", 4), ("a", 5), ("c", 2)):  # the new a takes the place of the old one
+        recent.put(name, weight)
+    assert (recent.get("b"), recent.get("a"), recent.get("c")) == (None, 5, 2)
+    recent.put("d", 99)  # larger than the room: it is what is needed now
+    assert (recent.get("a"), recent.get("c"), recent.pop("d")) == (None, None, 99)
+    recent.put("e", 10)
+    assert recent.get("e") == 10
 
 
 def test_a_place_is_the_prompt_and_the_end_of_the_text_without_its_white_space() -> None:
