@@ -60,7 +60,8 @@ async def test_a_sound_completion_is_what_vllm_would_have_given(tmp_path: Path) 
 async def test_a_cue_is_replaced_by_a_trigger_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
     inner = Inner(Words(), CUED, TURNED)
     async with guarded(inner, tmp_path) as (engine, guard):
-        out = await outputs(engine, prompt_text="x", reasoning_ended=False)
+        more: dict[str, Any] = {"priority": 3, "trace_headers": {"traceparent": "00-ab-cd-01"}}
+        out = await outputs(engine, prompt_text="x", reasoning_ended=False, **more)
         trace = await asyncio.to_thread(guard.store.get, "chatcmpl-1")
     text, ids = whole(out)
     assert isinstance(trace, Trace) and trace.outcome == "intervened"
@@ -73,7 +74,7 @@ async def test_a_cue_is_replaced_by_a_trigger_and_the_next_run_goes_on_from_ther
         "prompt_token_ids": [1, 3, *kept, *inner.kit.spell(trigger)],
         "cache_salt": "salt",
     }
-    assert rest == {"prompt_text": None, "reasoning_ended": False}
+    assert rest == {"prompt_text": None, "reasoning_ended": False, **more}
     assert tuple(ids) == (*kept, *inner.kit.spell(trigger), *inner.kit.spell(TURNED), EOS)
     assert {output.num_cached_tokens for output in out} == {1}
     assert {tuple(output.prompt_token_ids) for output in out} == {(1, 3)}
