@@ -51,8 +51,14 @@ async def point(name: str, target: Target, request: Request) -> JSONResponse:
         raise Refused(400, f"{name} is the base model.", code="bad_alias", param="name")
     if version_of(name) is not None:  # whoever asks for a version means that one
         raise Refused(400, f"{name} is the name of a version.", code="bad_alias", param="name")
+    before = lead(table, name, target.adapter)
+    return JSONResponse({"name": name, "adapter": target.adapter, "before": before and before.lora_path})
+
+
+def lead(table: dict[str, Any], name: str, adapter: str) -> Any:
+    """Let a name lead to an entry of vLLM's table; gives what it led to before, or None."""
     before = table.get(name)
-    alias = copy(found)
+    alias = copy(table[adapter])
     alias.lora_name = name  # the id is the loaded adapter's, and by that the engine knows it
     table[name] = alias
-    return JSONResponse({"name": name, "adapter": target.adapter, "before": before and before.lora_path})
+    return before

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 OURS = frozenset(
     "engine policy judge judge_model judge_threads random_rate random_seed dialect store spool_dir trace_sample_rate"
-    " admin_keys log_level log_format".split()
+    " admin_keys adapter registry log_level log_format".split()
 )
 """Settings that mean something under vLLM. All other flags are vLLM's: its host and port, its keys, its model."""
 

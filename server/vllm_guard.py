@@ -11,6 +11,7 @@ import structlog
 from midcourse import __version__
 from midcourse.guard.trace import Trace
 from midcourse.guard.verdict import Judge
+from midcourse.models.registry import version_of
 from midcourse.server.config import Settings
 from midcourse.server.database import parse_url
 from midcourse.server.dialects import Format
@@ -32,7 +33,6 @@ SHORT = 8  # no id is shorter; the store looks for no shorter beginning
 VLLMS = {
     "api_keys": "vLLM's --api-key",
     "api_keys_file": "vLLM's --api-key",
-    "adapter": "--lora-modules, or midcourse adapters load --server URL",
 }
 
 
@@ -45,6 +45,11 @@ def check_settings(settings: Settings) -> None:
     for name, instead in VLLMS.items():
         if getattr(settings, name):
             raise ConfigError(f"{name}: has no effect under vLLM; use {instead}", param=name)
+    if settings.adapter and (version_of(settings.adapter) is not None or "/" in settings.adapter):
+        told = (
+            "is no name in the registry, to be followed; vLLM takes a version or a folder as --lora-modules NAME=PATH"
+        )
+        raise ConfigError(f"adapter: {settings.adapter!r} {told}", param="adapter")
     try:
         parse_url(settings.store)
     except StoreError as error:

@@ -28,6 +28,7 @@ from midcourse.server.routes_ops import admin
 from midcourse.server.vllm_alias import router as aliases
 from midcourse.server.vllm_asked import Listens
 from midcourse.server.vllm_engine import Generate, GuardedEngine
+from midcourse.server.vllm_follow import Follower
 from midcourse.server.vllm_guard import Guard, check_settings
 from midcourse.server.vllm_routes import close_unguarded, lock
 from midcourse.server.vllm_version import check_frontend, check_version, installed
@@ -94,6 +95,20 @@ class Process:
         """Whether generations are guarded now."""
         return self.guard is None or self.guard.policies.current.mode != "off"
 
+    async def following(self, state: Any) -> asyncio.Task[None] | None:
+        """Have the server follow the adapter of the settings, if they name one; what it has to do first is done.
+
+        Raises:
+            ConfigError: what is to serve does not load.
+        """
+        settings = self._read()
+        models = getattr(state, "openai_serving_models", None)
+        if not settings.adapter or models is None:
+            return None
+        follower = Follower(models, settings.registry, settings.adapter, self._of_shim("load_lora"))
+        await follower.start()
+        return asyncio.create_task(follower.follow(), name="midcourse-adapter")
+
     async def close(self) -> None:
         """Write the last traces, and stop."""
         if self.guard is not None:
@@ -152,10 +167,13 @@ class Endpoints:
         @asynccontextmanager
         async def lifespan(app: Any) -> AsyncIterator[Any]:
             async with inner(app) as state:
+                follows = await self._process.following(app.state)
                 try:
                     yield state
                 finally:
                     with contextlib.suppress(asyncio.CancelledError):
+                        if follows is not None:
+                            follows.cancel()
                         await self._process.close()
 
         return lifespan

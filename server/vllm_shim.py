@@ -7,12 +7,14 @@ Everything here is a few lines around one of vLLM's names, so that a new version
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from vllm.entrypoints.generate.beam_search.online import BeamSearchOnlineMixin
 from vllm.exceptions import VLLMValidationError
 from vllm.logprobs import Logprob
+from vllm.lora.request import LoRARequest
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.reasoning import ReasoningParserManager
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -72,6 +74,13 @@ def format_of_engine(engine: Any, chosen: str | None) -> Format:
     return format_of(
         tokenizer.get_added_vocab(), chosen=chosen, parser=parser, tags=tags, template="\n".join(templates)
     )
+
+
+async def load_lora(models: Any, name: str, folder: Path, number: int) -> Any:
+    """Have the engine load an adapter under a number; gives the entry for the table of ``models``."""
+    wanted = LoRARequest(lora_name=name, lora_int_id=number, lora_path=str(folder))
+    await models.engine_client.add_lora(wanted)
+    return wanted
 
 
 class VllmKit:

@@ -23,6 +23,13 @@ def guard(folder: Path, config: Path | None = None, judge: str = "lexical") -> G
     return Guard(lambda: load(config, given, {}), format_of({}, chosen="r1"), "guarded-model", lambda _: WordJudge())
 
 
+@pytest.mark.parametrize("adapter", ["ipo-v2", "folder/of/peft"])
+def test_a_version_or_a_folder_is_no_name_to_follow(adapter: str) -> None:
+    check_settings(load(overrides={"adapter": "ipo"}, env={}))
+    with pytest.raises(ConfigError, match=r"adapter: .* is no name in the registry.*--lora-modules"):
+        check_settings(load(overrides={"adapter": adapter}, env={}))
+
+
 @pytest.mark.parametrize("name", ["api_keys", "api_keys_file"])
 def test_keys_that_would_protect_nothing_are_an_error(name: str, tmp_path: Path) -> None:
     file = tmp_path / "keys"

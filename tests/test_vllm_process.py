@@ -1,5 +1,6 @@
 """One process of vLLM with midcourse in it, with as much of vLLM as its names."""
 
+import asyncio
 import multiprocessing
 import sys
 import threading
@@ -110,6 +111,23 @@ async def test_vllms_server_gets_our_routes_our_ears_and_our_end(tmp_path: Path)
         keyed = await client.get("/v1/midcourse/policy", headers={"Authorization": "Bearer key"})
         assert made.guard is not None and keyed.json()["hash"] == made.guard.policies.current.hash
     assert "midcourse-traces" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_the_adapter_of_the_settings_is_followed_while_the_server_runs(tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    made, app = process(tmp_path, adapter="ipo", registry=str(registry)), FastAPI()
+    plugin = Endpoints(made)
+    plugin.attach_router(app)
+    await plugin.init_state(engine("smol"), app.state, None)
+    app.state.openai_serving_models = SimpleNamespace(lora_requests={}, is_base_model=lambda name: name == "smol")
+    async with app.router.lifespan_context(app):
+        assert [task.get_name() for task in asyncio.all_tasks()].count("midcourse-adapter") == 1
+    await asyncio.sleep(0)
+    assert "midcourse-adapter" not in {task.get_name() for task in asyncio.all_tasks()}
+    app.state.openai_serving_models.is_base_model = lambda name: True
+    with pytest.raises(ConfigError, match="is the name of the base model"):
+        async with app.router.lifespan_context(app):
+            pass
 
 
 async def test_a_server_without_an_engine_is_no_place_for_a_guard(tmp_path: Path) -> None:

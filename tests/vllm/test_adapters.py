@@ -1,6 +1,7 @@
 """Adapters are loaded, promoted and rolled back while vLLM serves, and whoever asks for the name is guarded on them."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from midcourse.server import cli
 from tests.tiny_lora import random_lora
 from tests.vllm.server import PARSERS, Server
 
+WHO = Who("ann")
 ASK = "Name two animals of the forest."
 LORA = "--enable-lora --max-loras 2 --max-cpu-loras 4 --max-lora-rank 8"
 
@@ -28,7 +30,7 @@ def registry(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     for seed, name in enumerate(("ipo", "ipo", "ipo", "wide"), 1):
         rank = 16 if name == "wide" else 8
         source = random_lora(folder / f"run-{seed}", network, rank=rank, size=0.02 * seed, seed=seed)
-        found.publish(source, name, run, Who("ann"))
+        found.publish(source, name, run, WHO)
     return found
 
 
@@ -169,3 +171,30 @@ def test_without_a_key_the_name_is_not_pointed_anywhere(server: Server, registry
         cli.main(["adapters", "promote", "ipo-v1", "--server", url, "--registry", str(registry.folder)])
     assert caught.value.code == 2 and "--key: " in capsys.readouterr().err
     assert registry.alias("ipo").adapter == "ipo-v3"
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_a_server_follows_what_is_promoted_and_has_it_behind_a_restart(
+    servers: int, model: Path, registry: Registry, tmp_path: Path
+) -> None:
+    registry.promote("ipo-v1", WHO)
+    settings = {"adapter": "ipo", "registry": str(registry.folder)}
+    flags = f"{PARSERS} {LORA} --api-server-count {servers}"
+    for began, then in (("ipo-v1", "ipo-v2"), ("ipo-v2", "ipo-v3")):
+        with Server(model, tmp_path, plugin=True, flags=flags, settings=settings) as server:
+            assert all(said == began for said in asked_anew(server, began))
+            registry.promote(then, WHO)
+            until = time.monotonic() + 60
+            while not all(said == then for said in asked_anew(server, began, then)):
+                assert time.monotonic() < until, server.log.read_text()[-3000:]
+
+
+def asked_anew(server: Server, *versions: str) -> list[str]:
+    """Which version says what the name says, on several connections."""
+    found = []
+    for _ in range(4):
+        server.http.close()
+        server.connect()
+        said = ids(ask(server, "ipo", max_tokens=12))
+        found += [next((name for name in versions if ids(ask(server, name, max_tokens=12)) == said), "another")]
+    return found
