@@ -88,7 +88,7 @@ class Follower:
                 number = number_of(alias.adapter, folder)
                 table[alias.adapter] = await self._load(self._models, alias.adapter, folder, number)
             lead(table, self._name, alias.adapter)
-        for old in set(alias.before[:-1]) - {alias.adapter}:
+        for old in set(alias.before) - {alias.adapter, *alias.before[-1:]}:
             table.pop(old, None)
         if alias.adapter != self._shown:
             log.info("adapter", result="ok", old=self._shown, new=alias.adapter)

@@ -79,6 +79,15 @@ async def test_a_name_leads_to_what_is_promoted_and_the_version_before_is_kept(
         assert served(models).get("ipo") == wanted
 
 
+async def test_the_version_before_is_kept_however_often_it_served(models: Models, registry: Registry) -> None:
+    found = follower(models, registry)
+    for number in (1, 2, 1, 2):
+        registry.promote(f"ipo-v{number}", WHO)
+        await found.look()
+    assert served(models) == {"ipo-v1": "ipo-v1", "ipo-v2": "ipo-v2", "ipo": "ipo-v2"}
+    assert models.loaded == ["ipo-v1", "ipo-v2"]
+
+
 async def test_a_server_that_starts_again_has_what_serves_under_the_same_number(
     models: Models, registry: Registry
 ) -> None:
