@@ -173,13 +173,12 @@ def test_without_a_key_the_name_is_not_pointed_anywhere(server: Server, registry
     assert registry.alias("ipo").adapter == "ipo-v3"
 
 
-@pytest.mark.parametrize("servers", [1, 2])
-def test_a_server_follows_what_is_promoted_and_has_it_behind_a_restart(
-    servers: int, model: Path, registry: Registry, tmp_path: Path
+def test_two_api_servers_follow_what_is_promoted_and_have_it_behind_a_restart(
+    model: Path, registry: Registry, tmp_path: Path
 ) -> None:
     registry.promote("ipo-v1", WHO)
     settings = {"adapter": "ipo", "registry": str(registry.folder)}
-    flags = f"{PARSERS} {LORA} --api-server-count {servers}"
+    flags = f"{PARSERS} {LORA} --api-server-count 2"
     for began, then in (("ipo-v1", "ipo-v2"), ("ipo-v2", "ipo-v3")):
         with Server(model, tmp_path, plugin=True, flags=flags, settings=settings) as server:
             assert all(said == began for said in asked_anew(server, began))
