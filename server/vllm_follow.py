@@ -61,13 +61,14 @@ class Follower:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                await self.look()
+                if await self.look():
+                    ADAPTER_LOADS.labels(result="ok").inc()
             except Exception as error:  # noqa: BLE001 - a disk, vLLM, memory: whatever it is, the old one serves on
                 ADAPTER_LOADS.labels(result="error").inc()
                 log.error("adapter", result="error", problem=str(error), kept=self._shown)
 
-    async def look(self) -> None:
-        """Bring the table to what the alias says, if that is something new: this version, and the one before kept.
+    async def look(self) -> bool:
+        """Bring the table to what the alias says, this version, and the one before kept; whether that is another one.
 
         Raises:
             AdapterError: the registry cannot be read, or a file of the adapter was changed.
@@ -75,7 +76,7 @@ class Follower:
         """
         alias = await asyncio.to_thread(self._registry.alias, self._name)
         if alias == self._seen:
-            return
+            return False
         self._seen = alias  # what fails is tried again after the next promotion
         table: dict[str, Any] = self._models.lora_requests
         if self._models.is_base_model(self._name):
@@ -90,10 +91,11 @@ class Follower:
             lead(table, self._name, alias.adapter)
         for old in set(alias.before) - {alias.adapter, *alias.before[-1:]}:
             table.pop(old, None)
-        if alias.adapter != self._shown:
-            log.info("adapter", result="ok", old=self._shown, new=alias.adapter)
-            ADAPTER_LOADS.labels(result="ok").inc()
-            self._show(alias.adapter)
+        if alias.adapter == self._shown:
+            return False
+        log.info("adapter", result="ok", old=self._shown, new=alias.adapter)
+        self._show(alias.adapter)
+        return True
 
     def _show(self, adapter: str | None) -> None:
         ADAPTER.labels(self._shown or NO_ADAPTER).set(0)
