@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from midcourse.server.embedded import EmbeddedEngine
 from midcourse.server.weights import Weights
+from tests import stores  # noqa: F401 - first of all: it takes its database out of the environment
 from tests.tiny import smollm2_or_skip, tiny_weights
 
 settings.register_profile("house", deadline=None, print_blob=True)

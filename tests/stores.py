@@ -8,7 +8,8 @@ from sqlalchemy import create_engine, text
 from midcourse.server.database import parse_url
 from midcourse.server.store import Store, open_store
 
-POSTGRES = os.environ.get("MIDCOURSE_TEST_POSTGRES")
+POSTGRES = os.environ.pop("MIDCOURSE_TEST_POSTGRES", None)
+"""Taken out of the environment: it is no setting, and midcourse complains of those that it does not know."""
 
 
 def opened(database: str, url: str) -> Iterator[Store]:
