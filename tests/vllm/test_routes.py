@@ -105,19 +105,19 @@ def test_several_prompts_and_several_choices_are_guarded_each_by_itself(guarded:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "status"),
     [
-        ("/generative_scoring", {"query": "Is it so? ", "items": ["Yes", "No"], "label_token_ids": [7, 8]}),
-        ("/v1/systemone", {"state": "A fox is red.", "questions": {"red": {"type": "noul", "instructions": "Is it?"}}}),
+        ("/generative_scoring", {"query": "Is it so? ", "items": ["Yes", "No"], "label_token_ids": [7, 8]}, 200),
+        ("/v1/systemone", {"state": "A fox.", "questions": {"red": {"type": "noul", "instructions": "Is it?"}}}, 501),
     ],
 )
 def test_scores_that_are_read_from_the_engine_are_bare_vllms(
-    path: str, body: dict[str, Any], guarded: Server, bare: Server
+    path: str, body: dict[str, Any], status: int, guarded: Server, bare: Server
 ) -> None:
     answers = []
     for server in (guarded, bare):
         answer = server.http.post(path, json={"model": NAME, **body})
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == status, answer.text  # 501: our model is none that answers such questions
         answers.append({k: v for k, v in answer.json().items() if k not in ("id", "created")})
     assert answers[0] == answers[1]
 
