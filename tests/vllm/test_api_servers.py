@@ -61,4 +61,5 @@ def test_sighup_to_the_api_servers_reloads_the_policy_of_each(server: Server) ->
     for _ in range(4):
         server.http.close()
         server.connect()
-        assert not any(trigger.text in chat(server, CUED, 30).text for trigger in POOL)
+        said = chat(server, CUED, 30)
+        assert not any(trigger.text in said.text for trigger in POOL)
