@@ -69,7 +69,7 @@ def calibrate(
     if not 0 < target < 1:
         raise ValueError(f"target is {target}: expected a share between 0 and 1, such as 0.001")
     for row in rows:
-        check_benign(row)
+        check_benign(row, "calibrate on benign rows only")
     asked = [sentences(row, window) for row in rows]
     scores: dict[Phase, list[list[float]]] = {phase: [] for phase in PHASES}
     for queries, verdicts in zip(asked, judged(judge, asked, progress), strict=True):

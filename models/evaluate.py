@@ -108,7 +108,7 @@ def measure(judge: Judge, data: Sequence[Row], benign: Sequence[Row], progress: 
         DataError: a row holds nothing to judge, or a benign one is not benign.
     """
     for row in benign:
-        check_benign(row)
+        check_benign(row, "give such a file with --data, not with --benign")
     asked = [by_span(row) for row in (*data, *benign)]
     queries = [[query for query, _ in trace] for trace in asked]
     clock = timed(judge, queries)

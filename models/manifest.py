@@ -108,6 +108,11 @@ class Alias(Record):
     by: str
     reason: str | None
 
+    @property
+    def outdated(self) -> frozenset[str]:
+        """What served once, and is neither in force nor the one before, which is kept for a rollback."""
+        return frozenset(self.before) - {self.adapter, *self.before[-1:]}
+
 
 @dataclass(frozen=True, slots=True)
 class Event(Record):

@@ -52,15 +52,15 @@ def by_span(row: Row, window: Window = DEFAULT_WINDOW) -> list[Asked]:
     Raises:
         DataError: there is nothing to ask about.
     """
-    spans = [s for s in row.spans if s.label is not None or row.reasoning[s.start : s.end].strip()]
+    spans = [(n, s) for n, s in enumerate(row.spans) if s.label is not None or row.reasoning[s.start : s.end].strip()]
     if not spans:
         asked = [Asked(query, None) for query in sentences(row, window) if query.phase == "reasoning"]
     else:
         asked = [
             Asked(_query(row, row.reasoning, start, end, phase="reasoning", n=n, window=window), label)
-            for n, (start, end, label) in enumerate(spans)
+            for n, (start, end, label) in spans
         ]
-    blank = next((n for n, (query, _) in enumerate(asked) if not query.step), None)
+    blank = next((query.index for query, _ in asked if not query.step), None)
     if blank is not None:
         raise DataError(f"{row.where}: spans[{blank}]: holds only white space; drop it")
     if not asked:

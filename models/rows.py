@@ -72,19 +72,22 @@ def only_train(path: Path) -> None:
             raise DataError(f"{where}: split: is {value['split']!r}; only train may be learned from")
 
 
-def check_benign(row: Row) -> None:
+def check_benign(row: Row, instead: str) -> None:
     """That nothing about a row says that it is not benign.
+
+    Args:
+        instead: what to do with a file that has such rows, for the message.
 
     Raises:
         DataError: it says so, or one of its sentences is labelled cue or harmful.
     """
     if row.benign in ("no", "undecided"):
         said = "false" if row.benign == "no" else "null"
-        raise DataError(f"{row.where}: benign: is {said}; give such a file with --data, not with --benign")
+        raise DataError(f"{row.where}: benign: is {said}; {instead}")
     wrong = next((span for span in row.spans if span.label in ("cue", "harmful")), None)
     if wrong is not None:
         raise DataError(
-            f"{row.where}: spans: {wrong.label} at {wrong.start} in a benign trace; correct it, or use --data"
+            f"{row.where}: spans: {wrong.label} at {wrong.start} in a benign trace; correct it, or {instead}"
         )
 
 

@@ -39,12 +39,11 @@ def read_run(folder: Path, base: str | None = None) -> RunFolder:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             run = Run.of({key: told[key] for key in FIELDS if key in told})
+            parent = told.get("parent") or {}
+            went_on = Path(parent["adapter"]) if "adapter" in parent else None
         except (OSError, ValueError, TypeError) as error:
             raise AdapterError(f"{path}: {error}; give the folder of a run of midcourse train") from error
-        parent = told.get("parent") or {}
-        return RunFolder(
-            folder / ADAPTER, run, Path(parent["adapter"]) if "adapter" in parent else None, "parent" in told
-        )
+        return RunFolder(folder / ADAPTER, run, went_on, "parent" in told)
     named = base or read_lora(folder).base_model
     if not named:
         raise AdapterError(f"{folder}: nothing says which base model this is an adapter of; give --base MODEL")

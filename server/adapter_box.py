@@ -17,7 +17,7 @@ from midcourse.models.merge import merged
 from midcourse.models.registry import Registry, version_of
 from midcourse.server.config import Settings
 from midcourse.server.errors import ConfigError
-from midcourse.server.metrics import ADAPTER, ADAPTER_LOADS, NO_ADAPTER
+from midcourse.server.metrics import ADAPTER_LOADS, show_adapter
 from midcourse.server.weights import Weights
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class AdapterBox:
             self.weights = self._load(self._chosen())
         except (AdapterError, OSError) as error:
             raise ConfigError(f"adapter: {error}", param="adapter") from error
-        _show(self.weights.adapter, 1)
+        show_adapter(self.weights.adapter, 1)
         if self._watched and self.weights.adapter is None:
             log.warning(
                 "adapter", why=f"nothing serves under {self._watched} in {settings.registry}; the base model does"
@@ -87,8 +87,8 @@ class AdapterBox:
             log.error("adapter", result="error", problem=str(error), kept=self.weights.adapter)
             return None
         ADAPTER_LOADS.labels(result="ok").inc()
-        _show(self.weights.adapter, 0)
-        _show(weights.adapter, 1)
+        show_adapter(self.weights.adapter, 0)
+        show_adapter(weights.adapter, 1)
         log.info("adapter", result="ok", old=self.weights.adapter, new=weights.adapter)
         self.weights = weights
         return weights
@@ -132,8 +132,3 @@ def _peft_folder(wish: str | None) -> Path | None:
 def _name_of(wish: str | None) -> str | None:
     """The name whose alias is followed, where the setting is one."""
     return wish if wish is not None and version_of(wish) is None and _peft_folder(wish) is None else None
-
-
-def _show(adapter: str | None, value: int) -> None:
-    """Labels cannot be taken back where several processes are scraped as one, so what serves no more is 0."""
-    ADAPTER.labels(adapter or NO_ADAPTER).set(value)

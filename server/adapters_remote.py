@@ -169,10 +169,9 @@ def _bring(server: VllmServer, registry: Registry, name: str, alias: Alias) -> N
             server.unload(name)
         return
     take(server, registry, alias.adapter)
-    keep = {alias.adapter, *alias.before[-1:]}
     for line in server.adapters():
         version = version_of(line.name)
-        if version is not None and version.name == name and line.name in set(alias.before) - keep:
+        if version is not None and version.name == name and line.name in alias.outdated:
             server.unload(line.name)
 
 

@@ -70,8 +70,6 @@ class Round:
     def __init__(self, commands: Commands, out: Path, number: int, wish: Wish, parent: str) -> None:
         self.adapter = ""
         """What was published, once it was."""
-        self.learned = 0
-        """Pairs of corrections to train on."""
         self._commands = commands
         self._number = number
         self._wish = wish
@@ -85,6 +83,11 @@ class Round:
         self._registry = ("--registry", str(out / "adapters"))
         self._store = ("--store", f"sqlite:///{out / 'traces.db'}")
         self._settings = ("--model", wish.model, "--adapter", NAME, *self._registry, *self._store)
+
+    @property
+    def learned(self) -> int:
+        """Pairs of corrections to train on."""
+        return self._counts["harmful"]
 
     def collect(self, prompts: list[Prompt]) -> str:
         """Prompts through the guard that serves: harmful ones once for each trigger, benign ones as they are."""
@@ -133,8 +136,7 @@ class Round:
     def pairs(self) -> str:
         """Preference pairs of what was corrected, and of what the ladder refused. Without any, nothing is learned."""
         more = ["--tries", str(self._wish.tries), *(["--refusals"] if self._wish.refusals else [])]
-        made, told = self._pairs("pairs", self._approved, "pairs", "build", *more)
-        self._counts["harmful"] = self.learned = made
+        self._counts["harmful"], told = self._pairs("pairs", self._approved, "pairs", "build", *more)
         return f"{told} interventions"
 
     def benign(self) -> str:

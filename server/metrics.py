@@ -68,7 +68,7 @@ TRACES = Counter("midcourse_traces_total", "Traces by fate: stored, spooled, rep
 RELOADS = Counter("midcourse_policy_reloads_total", "Policy reloads by result: ok, error.", ["result"])
 ADAPTER = Gauge(
     "midcourse_adapter_info",
-    "1 for the adapter that new generations of the embedded engine take, 0 for those before; none is the base model.",
+    "1 for the adapter that new generations take, 0 for those before; none is the base model.",
     ["adapter"],
     multiprocess_mode="max",
 )
@@ -81,6 +81,11 @@ BUILD = Gauge(
     ["version", "model", "dialect", "judge", "policy"],
     multiprocess_mode="max",
 )
+
+
+def show_adapter(adapter: str | None, value: int) -> None:
+    """Labels cannot be taken back where several processes are scraped as one, so what serves no more is 0."""
+    ADAPTER.labels(adapter or NO_ADAPTER).set(value)
 
 
 def observe(trace: Trace, policy: Policy) -> None:

@@ -16,7 +16,7 @@ from midcourse.models.lora import AdapterError
 from midcourse.models.manifest import Alias
 from midcourse.models.registry import Registry
 from midcourse.server.errors import ConfigError
-from midcourse.server.metrics import ADAPTER, ADAPTER_LOADS, NO_ADAPTER
+from midcourse.server.metrics import ADAPTER_LOADS, show_adapter
 from midcourse.server.vllm_alias import lead
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ class Follower:
                 number = number_of(alias.adapter, folder)
                 table[alias.adapter] = await self._load(self._models, alias.adapter, folder, number)
             lead(table, self._name, alias.adapter)
-        for old in set(alias.before) - {alias.adapter, *alias.before[-1:]}:
+        for old in alias.outdated:
             table.pop(old, None)
         if alias.adapter == self._shown:
             return False
@@ -98,8 +98,8 @@ class Follower:
         return True
 
     def _show(self, adapter: str | None) -> None:
-        ADAPTER.labels(self._shown or NO_ADAPTER).set(0)
-        ADAPTER.labels(adapter or NO_ADAPTER).set(1)
+        show_adapter(self._shown, 0)
+        show_adapter(adapter, 1)
         self._shown = adapter
 
 

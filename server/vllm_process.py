@@ -101,9 +101,11 @@ class Process:
         Raises:
             ConfigError: what is to serve does not load.
         """
-        settings = self._read()
         models = getattr(state, "openai_serving_models", None)
-        if not settings.adapter or models is None:
+        if self.guard is None or models is None:
+            return None
+        settings = self.guard.settings
+        if not settings.adapter:
             return None
         follower = Follower(models, settings.registry, settings.adapter, self._of_shim("load_lora"))
         await follower.start()
@@ -167,13 +169,14 @@ class Endpoints:
         @asynccontextmanager
         async def lifespan(app: Any) -> AsyncIterator[Any]:
             async with inner(app) as state:
-                follows = await self._process.following(app.state)
+                follows = None
                 try:
+                    follows = await self._process.following(app.state)
                     yield state
                 finally:
+                    if follows is not None:
+                        follows.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
-                        if follows is not None:
-                            follows.cancel()
                         await self._process.close()
 
         return lifespan
